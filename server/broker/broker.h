@@ -1,0 +1,116 @@
+#pragma once
+// What a caller can have done, one method a use case, and the jobs that keep the promises when nobody calls.
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/base/call_context.h"
+#include "server/base/clock.h"
+#include "server/base/executor.h"
+#include "server/base/random.h"
+#include "server/base/secret.h"
+#include "server/base/task.h"
+#include "server/base/task_scope.h"
+#include "server/domain/caller.h"
+#include "server/domain/target.h"
+#include "server/domain/token.h"
+#include "server/gitlab/gitlab.h"
+#include "server/gitlab/slots.h"
+#include "server/ledger/ledger.h"
+#include "server/policy/policy.h"
+#include "server/telemetry/log.h"
+#include "server/telemetry/metrics.h"
+
+namespace tokenbroker {
+
+// What CreateToken asks for. The broker checks every field; field names in errors are those of the public API
+// ("token.display_name").
+struct CreateRequest {
+  std::string display_name;
+  std::string purpose;
+  Target target;
+  std::vector<std::string> scopes;
+  int access_level = 0;
+  std::map<std::string, std::string> labels;
+  std::optional<Duration> ttl;          // Exactly one of ttl
+  std::optional<WallTime> expire_time;  // and expire_time.
+  std::string request_id;               // An UUID of version 4, or empty.
+  bool validate_only = false;
+};
+
+struct Created {
+  Token token;    // Without an id if validate_only.
+  Secret secret;  // Empty if validate_only.
+};
+
+struct ListRequest {
+  int page_size = 0;
+  std::string page_token;
+  bool show_closed = false;
+};
+
+struct ListPage {
+  std::vector<Token> tokens;
+  std::string next_page_token;
+};
+
+struct CallerView {
+  Caller caller;
+  std::vector<GrantView> grants;
+  std::string policy_version;
+};
+
+// What the broker stands on. All of it outlives the broker.
+struct BrokerParts {
+  Executor& executor;
+  Clock& clock;
+  Random& random;
+  Ledger& ledger;
+  GitLab& gitlab;
+  Slots& slots;
+  const PolicySource& policies;
+  Metrics& metrics;
+  Log& log;
+};
+
+struct BrokerOptions {
+  std::string name;      // In every marker; see IsBrokerName.
+  std::string instance;  // The GitLab instance's name in targets.
+  Duration settle = minutes(10);
+};
+
+// Thread-safe: every method may be called from any thread; its work runs on the executor.
+//
+// The tasks belong to the caller; whoever must not be left half-done by a caller's leaving runs in `scope()`. Create is
+// such: spawn it there and let the RPC wait for the result (server/rpc/unary.h does).
+class Broker {
+ public:
+  Broker(BrokerParts parts, BrokerOptions options);
+  ~Broker();
+
+  // Use cases. Errors are those of the public API, see proto/tokenbroker/v1/token_service.proto.
+  Task<absl::StatusOr<Created>> Create(CallContext call, Caller caller, CreateRequest request);
+  Task<absl::StatusOr<Token>> Get(Caller caller, TokenId id);
+  Task<absl::StatusOr<ListPage>> List(Caller caller, ListRequest request);
+  Task<absl::StatusOr<Token>> Revoke(CallContext call, Caller caller, TokenId id);
+  CallerView GetCaller(const Caller& caller) const;
+
+  // Where the work of calls lives; a drain waits for it.
+  TaskScope& scope();
+
+  // Starts the jobs: expiry, revocation retries, looks. Once.
+  void StartLifecycle();
+  // Takes no new work of its own, and waits up to `patience` for what runs. True if all of it ended.
+  bool Drain(Duration patience);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace tokenbroker

@@ -1,0 +1,55 @@
+#pragma once
+// Who may talk to one GitLab instance now: a bound on concurrency, and the pace that GitLab asks for. A slot is taken
+// before an intent is written, so that a call that waits here has promised nothing and may leave at will.
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "server/base/call_context.h"
+#include "server/base/clock.h"
+#include "server/base/executor.h"
+#include "server/base/task.h"
+#include "server/telemetry/metrics.h"
+
+namespace tokenbroker {
+
+// In the order in which they are served when slots are short: what ends power first, then what callers wait for, then
+// what can wait.
+enum class Lane { kRevoke, kCreate, kResolve, kLook };
+
+// Thread-safe.
+class Slots {
+ public:
+  struct State;
+
+  // Gives its place back when destroyed. Move-only.
+  class [[nodiscard]] Slot {
+   public:
+    Slot(Slot&&) noexcept = default;
+    Slot& operator=(Slot&&) noexcept = default;
+    ~Slot();
+
+   private:
+    friend class Slots;
+    friend struct State;
+    explicit Slot(std::shared_ptr<State> state) : state_(std::move(state)) {}
+    std::shared_ptr<State> state_;
+  };
+
+  // At most `most` slots at a time, and at most 10,000 calls waiting for one.
+  Slots(Executor& executor, Clock& clock, Metrics& metrics, int most);
+  ~Slots();
+
+  // Waits for a slot: in turn inside a lane, lanes in their order, though a lane that waits gets every eighth slot at
+  // the least. Ends early by the call's deadline or cancellation. RESOURCE_EXHAUSTED, reason UPSTREAM_RATE_LIMITED with
+  // RetryAfter, if GitLab's pause would outlast the deadline; UNAVAILABLE, reason UPSTREAM_BUSY, if too many wait.
+  Task<absl::StatusOr<Slot>> Acquire(CallContext call, Lane lane);
+
+  // Nothing is let through before `until`: GitLab answered 429, or its RateLimit headers say that nothing is left.
+  void PauseUntil(BootTime until);
+
+ private:
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace tokenbroker

@@ -1,0 +1,172 @@
+#pragma once
+// What the broker must not forget: tokens, the requests that asked for them, and the audit events of every change. The
+// verbs are the domain's; each says what is durable when its task is done. No state goes backwards: every change is a
+// compare-and-set on the row's state, in one transaction with its event.
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/base/clock.h"
+#include "server/base/task.h"
+#include "server/domain/durable_intent.h"
+#include "server/domain/token.h"
+
+namespace tokenbroker {
+
+// A token's row: the token and what only the broker's own jobs need to know.
+struct TokenRecord {
+  Token token;  // A PENDING one whose revocation was asked for has state kRevoking here: so every reader sees it.
+  bool pending = false;           // The row's own state is PENDING.
+  bool revoke_requested = false;  // On PENDING: the create is to end in a revocation.
+  WallTime give_up_time;          // After it, the POST's answer is too late.
+  std::optional<WallTime> last_look;
+  int attempts = 0;     // To prove it dead, so far.
+  bool parked = false;  // Cannot be proved dead; tried at growing intervals, up to an hour.
+  std::optional<WallTime> next_attempt_time;
+};
+
+// The caller's key for "once".
+struct RequestKey {
+  std::string request_id;  // UUID.
+  std::string digest;      // Of the method and the canonical parameters.
+  bool operator==(const RequestKey&) const = default;
+};
+
+struct RequestRecord {
+  RequestKey key;
+  WallTime first_attempt_time;
+  TokenRecord current;  // The token that the last attempt made.
+};
+
+// Why something is allowed, for the audit.
+struct Grounds {
+  std::string role;
+  std::string policy_version;
+  std::string identity;
+};
+
+// A token to be, as Begin writes it. `token` has no state, times or upstream facts but what is said here.
+struct IntentSpec {
+  Token token;  // id, owner, display_name, purpose, target, scopes, access_level, labels, upstream_name.
+  std::optional<Duration> ttl;          // Exactly one of ttl (from create_time)
+  std::optional<WallTime> expire_time;  // and expire_time.
+  std::optional<RequestKey> request;
+  // The token of this request that Begin may replace: what FindRequest returned. If the record says otherwise by now,
+  // Begin answers ABORTED, reason CREATE_IN_PROGRESS.
+  std::optional<TokenId> replaces;
+  Grounds grounds;
+};
+
+// What GitLab's 201 said.
+struct MadeUpstream {
+  std::int64_t id = 0;
+  std::int64_t user_id = 0;
+  std::string name;
+  std::optional<Date> expire_date;
+};
+
+// How proof of death was had.
+enum class Proof { kDeleted, kSeenRevoked, kAbsent, kUpstreamMidnight };
+std::string_view NameOf(Proof proof);
+
+struct ListQuery {
+  std::string owner;
+  bool show_closed = false;
+  int limit = 50;
+  // Only rows older than this one (create_time, id), as the last row of the page before.
+  std::optional<std::pair<WallTime, TokenId>> after;
+};
+
+// A caller was refused; kept for the audit in bounded number.
+struct Refusal {
+  std::string caller;
+  std::string method;
+  std::string reason;
+  std::string detail;  // The request's target and scopes in words; no secret.
+  std::string policy_version;
+};
+
+// Thread-safe. Tasks go on on the executor that the ledger was made with; none can be cancelled. The clock is the
+// ledger's: for SQLite the host's wall clock. Failures are UNAVAILABLE, reason LEDGER_UNAVAILABLE (nothing was
+// promised), ABORTED, reason CREATE_IN_PROGRESS, INVALID_ARGUMENT, reason REQUEST_ID_REUSED, or NOT_FOUND without a
+// reason; never INTERNAL. A write whose COMMIT has an unknown outcome is read again inside the ledger before it
+// answers.
+class Ledger {
+ public:
+  virtual ~Ledger() = default;
+
+  virtual WallTime Now() const = 0;
+
+  // --- The life of a token ---
+
+  // Writes the token as PENDING with give_up_time = now + kGiveUpAfter, its request record, and, if the request's
+  // current token was ACTIVE, that one as REVOKING (SUPERSEDED). Durable on return. INVALID_ARGUMENT if expire_time is
+  // not after now. The one way to a DurableIntent.
+  virtual Task<absl::StatusOr<DurableIntent>> Begin(IntentSpec spec) = 0;
+
+  // PENDING -> ACTIVE if the row is still PENDING, no revocation was asked for and now < give_up_time; else, in the
+  // same transaction, -> REVOKING with the upstream facts at hand (LATE_REPLY, or REQUESTED). `expire_time`: where
+  // GitLab shortened it. The token that comes back says which. Durable.
+  virtual Task<absl::StatusOr<Token>> Activate(TokenId id, MadeUpstream made, WallTime expire_time) = 0;
+
+  // PENDING -> ABANDONED, closed: GitLab refused for certain. Durable.
+  virtual Task<absl::Status> Abandon(TokenId id, std::string why) = 0;
+
+  // PENDING, ACTIVE or ABANDONED -> REVOKING. `made`: what is known of the token at GitLab, if the row has it not. A
+  // row that is REVOKING or closed otherwise stays as it is. Durable; answers with the row as it is then.
+  virtual Task<absl::StatusOr<Token>> StartRevoking(TokenId id, RevokeReason reason,
+                                                    std::optional<MadeUpstream> made) = 0;
+
+  // A caller's wish: ACTIVE -> REVOKING (REQUESTED), PENDING gets the flag, everything else stays. Durable.
+  virtual Task<absl::StatusOr<TokenRecord>> RequestRevocation(TokenId id, std::string caller) = 0;
+
+  // REVOKING -> EXPIRED if the reason is TTL, else -> REVOKED; ACTIVE -> REVOKED (UPSTREAM). Durable.
+  virtual Task<absl::StatusOr<Token>> RecordDeath(TokenId id, Proof proof) = 0;
+
+  // REVOKING without proof: when to try again, and whether it is parked. Not awaited by any promise.
+  virtual Task<absl::Status> RecordAttempt(TokenId id, WallTime next_attempt_time, bool parked, std::string why) = 0;
+
+  // A look at GitLab that began at `began` found these living tokens with the row's marker. None: the row waits for its
+  // next look, or is closed as ABANDONED (see LookMayClose; later looks may still come). Some: the first under this
+  // row, any further one under a row of its own, all REVOKING (ORPHAN). Returns the ids of the rows to revoke now.
+  // Durable.
+  virtual Task<absl::StatusOr<std::vector<TokenId>>> RecordLook(TokenId id, WallTime began,
+                                                                std::vector<MadeUpstream> found) = 0;
+
+  // --- Reading ---
+
+  virtual Task<absl::StatusOr<TokenRecord>> Get(TokenId id) = 0;
+  // Newest first, at most `limit`.
+  virtual Task<absl::StatusOr<std::vector<Token>>> List(ListQuery query) = 0;
+  // Nothing if there is no record of the last 24 h; INVALID_ARGUMENT, reason REQUEST_ID_REUSED, if its digest differs.
+  virtual Task<absl::StatusOr<std::optional<RequestRecord>>> FindRequest(std::string caller, RequestKey key) = 0;
+  // Tokens by state, for the metrics; and how many are parked.
+  struct Counts {
+    std::map<TokenState, std::int64_t> by_state;
+    std::int64_t parked = 0;
+  };
+  virtual Task<absl::StatusOr<Counts>> Count() = 0;
+
+  // --- The broker's own work ---
+
+  // Takes up to `limit` rows whose next_attempt_time has come and puts that time 30 s on, so that nobody else takes
+  // them meanwhile: ACTIVE ones past expire_time (they are REVOKING, TTL, on return), REVOKING ones, looks. Deletions
+  // that a caller asked for come first, then expiry, then looks; oldest first, in turn between callers.
+  virtual Task<absl::StatusOr<std::vector<TokenRecord>>> ClaimDue(int limit) = 0;
+  // When the next row will be due; nothing if none waits.
+  virtual Task<absl::StatusOr<std::optional<WallTime>>> NextDue() = 0;
+
+  // Counts the refusal now and writes it with the next batch; never waits.
+  virtual void NoteRefusal(Refusal refusal) = 0;
+
+ protected:
+  static DurableIntent MakeIntent(Token token, BootTime committed) { return {std::move(token), committed}; }
+};
+
+}  // namespace tokenbroker

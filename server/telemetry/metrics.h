@@ -1,0 +1,69 @@
+#pragma once
+// Every metric of the broker. Each room gets its part by reference and only increments; names, labels and units are
+// below. A label's value is one of a closed set of ours, or "other": nothing that a caller or GitLab sends becomes one.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "server/base/clock.h"
+
+namespace prometheus {
+class Registry;
+}
+
+namespace tokenbroker {
+
+class Metrics {
+ public:
+  Metrics();
+  ~Metrics();
+  Metrics(const Metrics&) = delete;
+  Metrics& operator=(const Metrics&) = delete;
+
+  // All methods are thread-safe and cheap.
+
+  // tokenbroker_rpc_requests_total{method,code}, tokenbroker_rpc_duration_seconds{method}
+  void RpcEnded(std::string_view method, std::string_view code, Duration took);
+  // tokenbroker_upstream_requests_total{operation,outcome}, tokenbroker_upstream_duration_seconds{operation}
+  // operation: mint, revoke, get_token, list_tokens, resolve, issuer. outcome: done, refused, unknown, rate_limited,
+  // ...
+  void UpstreamEnded(std::string_view operation, std::string_view outcome, Duration took);
+  // tokenbroker_upstream_in_flight, tokenbroker_upstream_waiting, tokenbroker_upstream_skew_seconds
+  void SetUpstreamLoad(int in_flight, int waiting);
+  void SetUpstreamSkew(Duration skew);
+  // tokenbroker_issuer_alive, tokenbroker_issuer_expire_time_seconds (unix; 0 unknown)
+  void SetIssuer(bool alive, std::int64_t expire_unix_seconds);
+  // tokenbroker_ledger_commits_total{outcome}, tokenbroker_ledger_commit_duration_seconds,
+  // tokenbroker_ledger_batch_size
+  void LedgerCommitted(bool ok, int operations, Duration took);
+  // tokenbroker_decisions_total{outcome,reason}
+  void Decided(bool allowed, std::string_view reason);
+  // tokenbroker_tokens{state}, tokenbroker_tokens_parked
+  void SetTokens(std::string_view state, std::int64_t count);
+  void SetParked(std::int64_t count);
+  // tokenbroker_revocation_lag_seconds: from expire_time to the proof of death.
+  void RevocationProved(Duration lag);
+  // tokenbroker_revocation_attempts_total{outcome}: proved, retry, parked
+  void RevocationAttempted(std::string_view outcome);
+  // tokenbroker_looks_total{outcome}: nothing, found, failed; tokenbroker_late_orphans_total
+  void Looked(std::string_view outcome);
+  void LateOrphan();
+  // tokenbroker_family_alarms_total: a token that goes on extending itself after five rounds.
+  void FamilyAlarm();
+  // tokenbroker_authentication_failures_total{reason}
+  void AuthenticationFailed(std::string_view reason);
+  // tokenbroker_policy_loaded, tokenbroker_policy_load_failures_total, tokenbroker_policy_load_time_seconds
+  void PolicyLoaded(bool ok, WallTime when);
+  // tokenbroker_danger{switch}: 1 for each switch under `danger` that is on.
+  void SetDanger(std::string_view name, bool on);
+
+  std::shared_ptr<prometheus::Registry> registry() const;
+
+ private:
+  struct Families;
+  std::unique_ptr<Families> families_;
+};
+
+}  // namespace tokenbroker
