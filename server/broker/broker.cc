@@ -1,0 +1,53 @@
+#include "server/broker/broker.h"
+
+#include <utility>
+
+#include "server/broker/core.h"
+
+namespace tokenbroker {
+
+struct Broker::Impl : Core {
+  using Core::Core;
+};
+
+Broker::Broker(BrokerParts parts, BrokerOptions options) : impl_(std::make_unique<Impl>(parts, std::move(options))) {}
+
+Broker::~Broker() = default;
+
+Task<absl::StatusOr<Created>> Broker::Create(CallContext call, Caller caller, CreateRequest request) {
+  return CreateToken(impl_.get(), std::move(call), std::move(caller), std::move(request));
+}
+
+Task<absl::StatusOr<Token>> Broker::Get(Caller caller, TokenId id) {
+  return GetToken(impl_.get(), std::move(caller), std::move(id));
+}
+
+Task<absl::StatusOr<ListPage>> Broker::List(Caller caller, ListRequest request) {
+  return ListTokens(impl_.get(), std::move(caller), std::move(request));
+}
+
+Task<absl::StatusOr<Token>> Broker::Revoke(CallContext call, Caller caller, TokenId id) {
+  return RevokeToken(impl_.get(), std::move(call), std::move(caller), std::move(id));
+}
+
+CallerView Broker::GetCaller(const Caller& caller) const {
+  const std::shared_ptr<const Policy> policy = impl_->parts.policies.Current();
+  return {caller, policy->GrantsOf(caller), policy->version()};
+}
+
+TaskScope& Broker::scope() { return impl_->scope; }
+
+void Broker::StartLifecycle() {
+  impl_->scope.Spawn(impl_->issuer.Run(impl_->stop));
+  impl_->scope.Spawn(impl_->lifecycle.Run(impl_->stop));
+}
+
+bool Broker::Drain(Duration patience) {
+  impl_->parts.executor.Post([core = impl_.get()] {
+    core->stop.Set();
+    core->lifecycle.Wake();
+  });
+  return impl_->scope.WaitIdle(patience);
+}
+
+}  // namespace tokenbroker

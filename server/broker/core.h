@@ -1,0 +1,49 @@
+#pragma once
+// What the use cases share. Runs on the executor alone.
+
+#include "server/base/event.h"
+#include "server/base/task_scope.h"
+#include "server/broker/broker.h"
+#include "server/broker/issuer_watch.h"
+#include "server/broker/lifecycle.h"
+#include "server/broker/targets.h"
+#include "server/broker/undertaker.h"
+
+namespace tokenbroker {
+
+struct Core {
+  Core(BrokerParts the_parts, BrokerOptions the_options)
+      : parts(the_parts),
+        options(std::move(the_options)),
+        scope(parts.executor),
+        targets(parts.clock, parts.gitlab, parts.slots),
+        issuer(parts),
+        undertaker(parts, options.name),
+        lifecycle(parts, options.name, scope, undertaker),
+        stop(parts.executor) {}
+
+  BrokerParts parts;
+  BrokerOptions options;
+  TaskScope scope;
+  Targets targets;
+  IssuerWatch issuer;
+  Undertaker undertaker;
+  Lifecycle lifecycle;
+  Event stop;  // Set by a drain: the jobs end.
+};
+
+// Counts and notes a refusal of the policy, and returns what the caller is told.
+absl::Status Refuse(Core& core, const Caller& caller, std::string_view method, const AccessRequest& request,
+                    const Decision& decision, const Policy& policy);
+
+// The use cases; see broker.h.
+Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller caller, CreateRequest request);
+Task<absl::StatusOr<Token>> GetToken(Core* core, Caller caller, TokenId id);
+Task<absl::StatusOr<ListPage>> ListTokens(Core* core, Caller caller, ListRequest request);
+Task<absl::StatusOr<Token>> RevokeToken(Core* core, CallContext call, Caller caller, TokenId id);
+
+// The record of a token that the caller may see by this verb (kRead, kRevoke): its own, or one on a target where a
+// grant says so. Else NOT_FOUND, reason TOKEN_NOT_FOUND, the same as for a token that never was.
+Task<absl::StatusOr<TokenRecord>> FindVisible(Core* core, Caller caller, TokenId id, Verb verb);
+
+}  // namespace tokenbroker

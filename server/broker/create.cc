@@ -1,0 +1,271 @@
+// Minting a token. Steps 1 to 5 are those of docs/life_of_a_create.md.
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "server/base/error.h"
+#include "server/base/time_text.h"
+#include "server/broker/core.h"
+#include "server/broker/replay.h"
+#include "server/broker/validate.h"
+#include "server/domain/expiry.h"
+#include "server/domain/marker.h"
+
+namespace tokenbroker {
+namespace {
+
+// A create with less time than this would most likely end as a token that nobody hears of.
+constexpr Duration kLeastTimeLeft = seconds(2);
+constexpr Duration kLargestSkew = minutes(15);
+
+AccessRequest AccessOf(const CreateRequest& request, WallTime now) {
+  return {Verb::kCreate, request.target, request.scopes, request.access_level,
+          request.ttl.has_value() ? *request.ttl : *request.expire_time - now};
+}
+
+// GitLab's date for this token, or how long it could live.
+absl::StatusOr<Date> UpstreamDate(Core& core, WallTime expire_time) {
+  const Duration skew = core.parts.gitlab.Skew().value_or(Duration(0));
+  const WallTime now = core.parts.ledger.Now();
+  const std::optional<Date> latest = core.issuer.LatestDate(now + skew);
+  if (!latest.has_value()) return UpstreamDateFor(expire_time, skew);
+  const std::optional<Date> date = UpstreamDateWithin(expire_time, skew, *latest);
+  if (date.has_value()) return *date;
+  const std::string longest = FormatDuration(MidnightOf(*latest) - now);
+  return Error(absl::StatusCode::kInvalidArgument, "EXPIRATION_TOO_FAR",
+               "token.ttl: this GitLab allows tokens up to " + FormatDate(*latest) + "; the longest ttl is " + longest)
+      .Field("token.ttl", "is longer than this GitLab allows; at most " + longest)
+      .Meta("max_ttl", longest);
+}
+
+absl::Status CheckSkew(const GitLab& gitlab) {
+  const Duration skew = gitlab.Skew().value_or(Duration(0));
+  if (skew <= kLargestSkew && skew >= -kLargestSkew) return absl::OkStatus();
+  return Error(absl::StatusCode::kFailedPrecondition, "CLOCK_SKEW",
+               "the clocks of GitLab and of this broker are more than 15 minutes apart; no token is made until they "
+               "agree")
+      .Precondition("CLOCK", "gitlab", "the clocks must agree within 15 minutes");
+}
+
+std::optional<RequestKey> KeyOf(const CreateRequest& request) {
+  if (request.request_id.empty()) return std::nullopt;
+  std::string id = request.request_id;
+  std::transform(id.begin(), id.end(), id.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  return RequestKey{std::move(id), DigestOf("CreateToken", request)};
+}
+
+Token TokenFor(Core& core, const Caller& caller, const CreateRequest& request, const TargetFacts& facts) {
+  Token token;
+  token.id = MakeSortableId(core.parts.ledger.Now(), core.parts.random);
+  token.owner = caller.name;
+  token.display_name = request.display_name;
+  token.purpose = request.purpose;
+  token.target = facts.target;
+  token.scopes = request.scopes;
+  token.access_level = request.access_level;
+  token.labels = request.labels;
+  token.upstream_name = UpstreamNameOf(request.display_name, core.options.name, token.id);
+  return token;
+}
+
+MadeUpstream MadeOf(const UpstreamToken& token) { return {token.id, token.user_id, token.name, token.expires_at}; }
+
+// What is wrong with a 201, in words; empty if it is what was asked for.
+std::string MismatchOf(const UpstreamToken& made, const Token& asked, Date asked_date) {
+  const auto sorted = [](std::vector<std::string> scopes) {
+    std::sort(scopes.begin(), scopes.end());
+    return scopes;
+  };
+  if (made.name != asked.upstream_name) return "its name differs";
+  if (asked.target.kind == TargetKind::kUser && made.user_id != asked.target.id) return "it belongs to another user";
+  if (sorted(made.scopes) != sorted(asked.scopes)) return "its scopes differ";
+  if (made.access_level != asked.access_level) return "its access level differs";
+  if (!made.expires_at.has_value()) return "it has no end";
+  if (*made.expires_at > asked_date) return "its end is later";
+  return "";
+}
+
+absl::Status OutcomeUnknown(const DurableIntent& intent, Duration retry_after, std::string_view what) {
+  return Error(absl::StatusCode::kAborted, "UPSTREAM_OUTCOME_UNKNOWN",
+               "GitLab may have made the token, but its answer did not arrive (" + std::string(what) +
+                   "); the broker will find and revoke it. Repeat with the same request_id")
+      .RetryAfter(retry_after)
+      .Meta("token", ResourceName(intent.token().id));
+}
+
+// Step 4 for a 201 that must not be handed out: its end is decided durably, and begins now.
+Task<void> TakeBack(Core* core, TokenId id, RevokeReason reason, MadeUpstream made) {
+  const absl::StatusOr<Token> revoking = co_await core->parts.ledger.StartRevoking(id, reason, std::move(made));
+  if (!revoking.ok()) {
+    core->parts.log.Error("revocation not recorded", {{"token", id}});  // PENDING still: the looks find it.
+  }
+  core->lifecycle.Wake();
+}
+
+// Step 4: what the 201 was, and what the ledger says to it.
+Task<absl::StatusOr<Created>> Settle(Core* core, CallContext call, Token asked, Date asked_date, Minted minted,
+                                     absl::Status if_unknown) {
+  const UpstreamToken& made = minted.token;
+  const std::string mismatch = MismatchOf(made, asked, asked_date);
+  if (!mismatch.empty()) {
+    co_await TakeBack(core, asked.id, RevokeReason::kMismatch, MadeOf(made));
+    co_return Error(absl::StatusCode::kFailedPrecondition, "UPSTREAM_MISMATCH",
+                    "GitLab made another token than was asked for (" + mismatch + "); it is being revoked")
+        .Meta("token", ResourceName(asked.id));
+  }
+  if (!made.active) {
+    co_await TakeBack(core, asked.id, RevokeReason::kMismatch, MadeOf(made));
+    co_return Error(absl::StatusCode::kFailedPrecondition, "CLOCK_SKEW",
+                    "GitLab takes the new token for expired already: its clock or the instance's limit disagrees with "
+                    "ours; the token is being revoked")
+        .Meta("token", ResourceName(asked.id));
+  }
+  if (call.cancelled()) {
+    co_await TakeBack(core, asked.id, RevokeReason::kCallerGone, MadeOf(made));
+    co_return absl::CancelledError("the caller left before the token was made; it is being revoked");
+  }
+  const WallTime expire_time = std::min(asked.expire_time, MidnightOf(*made.expires_at));
+  absl::StatusOr<Token> token = co_await core->parts.ledger.Activate(asked.id, MadeOf(made), expire_time);
+  if (!token.ok()) {
+    // Nothing was promised, so the secret must not leave. The row is PENDING for the looks; the token goes at once.
+    asked.upstream_id = made.id;
+    asked.upstream_user_id = made.user_id;
+    const bool deleted = co_await core->undertaker.DeleteOnly(asked);
+    core->parts.log.Error(
+        "token not recorded",
+        {{"token", asked.id}, {"deleted_at_gitlab", deleted}, {"error", std::string(token.status().message())}});
+    co_return if_unknown;
+  }
+  core->lifecycle.Wake();
+  if (token->state != TokenState::kActive) {
+    co_return Error(absl::StatusCode::kAborted, "UPSTREAM_TOO_LATE",
+                    "the token was given up, or its revocation asked for, before GitLab answered; it is being revoked")
+        .Meta("token", ResourceName(asked.id));
+  }
+  // 5. Answer. The only copy of the secret leaves here.
+  co_return Created{*std::move(token), std::move(minted.secret)};
+}
+
+}  // namespace
+
+Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller caller, CreateRequest request) {
+  BrokerParts& parts = core->parts;
+
+  // 1. Whatever can wait or fail harmlessly: the request as written, the target, a slot, the policy.
+  const absl::Status valid = ValidateCreate(request, core->options.instance, parts.ledger.Now());
+  if (!valid.ok()) co_return valid;
+  request.target.instance = core->options.instance;
+  const AccessRequest access = AccessOf(request, parts.ledger.Now());
+  const std::shared_ptr<const Policy> written_policy = parts.policies.Current();
+  const Decision written = written_policy->DecideAsWritten(caller, access);
+  if (!written.status.ok()) co_return Refuse(*core, caller, "CreateToken", access, written, *written_policy);
+
+  const std::optional<RequestKey> key = KeyOf(request);
+  std::optional<RequestRecord> record;
+  if (key.has_value()) {
+    absl::StatusOr<std::optional<RequestRecord>> found = co_await parts.ledger.FindRequest(caller.name, *key);
+    if (!found.ok()) co_return found.status();
+    record = *std::move(found);
+  }
+  const absl::StatusOr<TargetFacts> facts = co_await core->targets.Resolve(call, caller, request.target);
+  if (!facts.ok()) {
+    if (ReasonOf(facts.status()) != "UPSTREAM_NOT_FOUND") co_return facts.status();
+    if (!written_policy->CoversAsWritten(caller, access)) {
+      const Decision absent = {NotGranted(), "", "the target does not exist or cannot be seen"};
+      co_return Refuse(*core, caller, "CreateToken", access, absent, *written_policy);
+    }
+    co_return Error(absl::StatusCode::kNotFound, "TARGET_NOT_FOUND",
+                    "token.target: GitLab does not know " + ToText(request.target) + ", or the broker cannot see it")
+        .Field("token.target", "does not exist at GitLab, or the broker cannot see it");
+  }
+  std::optional<TokenId> replaces;
+  if (record.has_value()) {
+    absl::StatusOr<TokenId> replaced = co_await JudgeRepeat(core, call, *std::move(record));
+    if (!replaced.ok()) co_return replaced.status();
+    replaces = *std::move(replaced);
+  }
+  const absl::Status skew = CheckSkew(parts.gitlab);
+  if (!skew.ok()) co_return skew;
+  absl::StatusOr<Slots::Slot> slot = co_await parts.slots.Acquire(call, Lane::kCreate);
+  if (!slot.ok()) co_return slot.status();
+
+  const std::shared_ptr<const Policy> policy = parts.policies.Current();
+  const Decision decision = policy->Decide(caller, access, *facts);
+  if (!decision.status.ok()) co_return Refuse(*core, caller, "CreateToken", access, decision, *policy);
+  parts.metrics.Decided(true, "GRANTED");
+  const WallTime expected_end = request.ttl.has_value() ? parts.ledger.Now() + *request.ttl : *request.expire_time;
+  const absl::StatusOr<Date> expected_date = UpstreamDate(*core, expected_end);
+  if (!expected_date.ok()) co_return expected_date.status();
+
+  Token token = TokenFor(*core, caller, request, *facts);
+  if (request.validate_only) {
+    token.id.clear();
+    token.upstream_name.clear();
+    token.create_time = parts.ledger.Now();
+    token.expire_time = expected_end;
+    co_return Created{std::move(token), Secret()};
+  }
+  const absl::Status waiting = call.Check(parts.clock.Boot());
+  if (!waiting.ok()) co_return waiting;
+  if (call.deadline() != kNever && call.deadline() - parts.clock.Boot() < kLeastTimeLeft) {
+    co_return Error(absl::StatusCode::kDeadlineExceeded, "DEADLINE_TOO_SHORT",
+                    "less than 2 s of the call's deadline are left; nothing was sent to GitLab");
+  }
+
+  // 2. Remember.
+  IntentSpec spec = {std::move(token),
+                     request.ttl,
+                     request.expire_time,
+                     key,
+                     replaces,
+                     {decision.role, policy->version(), caller.identity}};
+  absl::StatusOr<DurableIntent> begun = co_await parts.ledger.Begin(std::move(spec));
+  if (!begun.ok()) co_return begun.status();
+  if (replaces.has_value()) core->lifecycle.Wake();
+  DurableIntent intent = *std::move(begun);
+  const Token asked = intent.token();
+  const absl::Status if_unknown =
+      OutcomeUnknown(intent, asked.create_time + kGiveUpAfter - parts.ledger.Now(), "no answer");
+  const absl::StatusOr<Date> date = UpstreamDate(*core, asked.expire_time);
+  if (!date.ok()) {
+    (void)co_await parts.ledger.Abandon(asked.id, "the instance's limit");
+    co_return date.status();
+  }
+
+  // 3. Act, once. From here on nobody's leaving changes what we do.
+  MintSpec mint = {
+      asked.target, asked.upstream_name, UpstreamDescriptionOf(caller.name, asked.expire_time, asked.purpose),
+      asked.scopes, asked.access_level,  *date};
+  Ended<Minted> end = co_await parts.gitlab.Mint(call.Detached(), std::move(intent), std::move(mint));
+  { const Slots::Slot done = *std::move(slot); }  // What follows is the ledger's: let the next call through.
+
+  // 4. Settle.
+  if (const auto* refused = std::get_if<Refused>(&end)) {
+    const absl::Status why = refused->why;
+    const absl::Status abandoned = co_await parts.ledger.Abandon(asked.id, std::string(why.message()));
+    if (!abandoned.ok()) parts.log.Warn("refusal not recorded", {{"token", asked.id}});  // The looks close it.
+    co_return why;
+  }
+  if (const auto* unknown = std::get_if<Unknown>(&end)) {
+    parts.log.Warn("outcome unknown", {{"token", asked.id}, {"error", std::string(unknown->why.message())}});
+    core->lifecycle.Wake();
+    co_return if_unknown;
+  }
+  absl::StatusOr<Created> created =
+      co_await Settle(core, call, asked, *date, std::get<Minted>(std::move(end)), if_unknown);
+  if (created.ok()) {
+    parts.log.Info("token made", {{"token", asked.id},
+                                  {"caller", caller.name},
+                                  {"target", ToText(asked.target)},
+                                  {"upstream_id", created->token.upstream_id},
+                                  {"expires", FormatRfc3339(created->token.expire_time)}});
+  }
+  co_return created;
+}
+
+}  // namespace tokenbroker

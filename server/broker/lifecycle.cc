@@ -1,0 +1,124 @@
+#include "server/broker/lifecycle.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "server/base/error.h"
+#include "server/domain/expiry.h"
+#include "server/domain/marker.h"
+
+namespace tokenbroker {
+namespace {
+
+// Rows in work at a time: enough to use every slot, few enough that what a caller asks for is not far behind.
+constexpr int kMostAtWork = 256;
+constexpr int kClaim = 64;
+// The longest nap. A wall clock may step while we sleep on one that does not.
+constexpr Duration kLongestNap = seconds(1);
+constexpr Duration kCountEvery = seconds(10);
+constexpr Duration kReadFor = seconds(30);
+
+}  // namespace
+
+Task<void> Lifecycle::Run(Event stop) {
+  while (!stop.is_set()) {
+    wake_ = Event(parts_.executor);
+    if (parts_.clock.Boot() >= next_count_) {
+      co_await CountTokens();
+      next_count_ = parts_.clock.Boot() + kCountEvery;
+    }
+    if (at_work_ >= kMostAtWork) {  // Work() wakes us when it ends.
+      co_await wake_.Wait(parts_.clock, parts_.clock.Boot() + kLongestNap);
+      continue;
+    }
+    absl::StatusOr<std::vector<TokenRecord>> due = co_await parts_.ledger.ClaimDue(kClaim);
+    if (!due.ok()) {
+      parts_.log.Error("due work not claimed", {{"error", std::string(due.status().message())}});
+      co_await stop.Wait(parts_.clock, parts_.clock.Boot() + kLongestNap);
+      continue;
+    }
+    for (TokenRecord& record : *due) {
+      ++at_work_;
+      scope_.Spawn(Work(std::move(record)));
+    }
+    if (due->size() == static_cast<std::size_t>(kClaim)) continue;
+    co_await Pause(stop);
+  }
+}
+
+// Sleeps until something is due, somebody wakes us, or we stop.
+Task<void> Lifecycle::Pause(Event stop) {
+  const absl::StatusOr<std::optional<WallTime>> next = co_await parts_.ledger.NextDue();
+  Duration nap = kLongestNap;
+  if (next.ok() && next->has_value()) {
+    nap = std::clamp<Duration>(**next - parts_.ledger.Now(), milliseconds(1), kLongestNap);
+  }
+  if (stop.is_set()) co_return;
+  co_await wake_.Wait(parts_.clock, parts_.clock.Boot() + nap);
+}
+
+Task<void> Lifecycle::Work(TokenRecord record) {
+  if (record.pending || record.token.state == TokenState::kAbandoned) {
+    co_await Look(std::move(record));
+  } else {
+    co_await undertaker_.Attempt(std::move(record));
+  }
+  --at_work_;
+  Wake();
+}
+
+Task<void> Lifecycle::Look(TokenRecord record) {
+  const Token token = record.token;
+  const std::string marker = MarkerOf(broker_, token.id);
+  const absl::StatusOr<Slots::Slot> slot = co_await parts_.slots.Acquire(CallContext(), Lane::kLook);
+  if (!slot.ok()) co_return;  // The claim ends by itself, then it is due again.
+  const WallTime began = parts_.ledger.Now();
+  UpstreamQuery query;
+  query.target = token.target;
+  query.user_id = token.target.kind == TargetKind::kUser ? token.target.id : 0;
+  query.search = marker;
+  query.created_after = token.create_time - kSearchBack;
+  const CallContext call(parts_.clock.Boot() + kReadFor);
+  const absl::StatusOr<std::vector<UpstreamToken>> list = co_await parts_.gitlab.ListTokens(call, std::move(query));
+  if (!list.ok()) {
+    parts_.metrics.Looked("failed");
+    parts_.log.Warn("look failed", {{"token", token.id}, {"error", std::string(list.status().message())}});
+    co_return;
+  }
+  std::vector<MadeUpstream> found;
+  for (const UpstreamToken& each : *list) {
+    if (!each.revoked && EndsInMarker(each.name, marker)) {
+      found.push_back({each.id, each.user_id, each.name, each.expires_at});
+    }
+  }
+  parts_.metrics.Looked(found.empty() ? "nothing" : "found");
+  if (!found.empty()) {
+    parts_.log.Warn("found what a lost answer left behind", {{"token", token.id},
+                                                             {"tokens", static_cast<std::int64_t>(found.size())},
+                                                             {"late", token.state == TokenState::kAbandoned}});
+    if (token.state == TokenState::kAbandoned) {
+      for (std::size_t i = 0; i < found.size(); ++i) parts_.metrics.LateOrphan();
+    }
+  }
+  const absl::StatusOr<std::vector<TokenId>> rows =
+      co_await parts_.ledger.RecordLook(token.id, began, std::move(found));
+  if (!rows.ok()) {
+    parts_.log.Warn("look not recorded", {{"token", token.id}, {"error", std::string(rows.status().message())}});
+  }
+  // What was found is REVOKING and due now: the next claim has it.
+}
+
+Task<void> Lifecycle::CountTokens() {
+  const absl::StatusOr<Ledger::Counts> counts = co_await parts_.ledger.Count();
+  if (!counts.ok()) co_return;
+  for (const TokenState state : {TokenState::kPending, TokenState::kActive, TokenState::kRevoking, TokenState::kRevoked,
+                                 TokenState::kExpired, TokenState::kAbandoned}) {
+    const auto found = counts->by_state.find(state);
+    parts_.metrics.SetTokens(NameOf(state), found == counts->by_state.end() ? 0 : found->second);
+  }
+  parts_.metrics.SetParked(counts->parked);
+  if (const std::optional<Duration> skew = parts_.gitlab.Skew()) parts_.metrics.SetUpstreamSkew(*skew);
+}
+
+}  // namespace tokenbroker

@@ -1,0 +1,42 @@
+#pragma once
+// The jobs that keep the promises when nobody calls: what is due in the ledger is claimed and done. Expiry at
+// expire_time, revocations until there is proof, looks for what a lost answer may have left at GitLab.
+
+#include <string>
+
+#include "server/base/event.h"
+#include "server/base/task.h"
+#include "server/base/task_scope.h"
+#include "server/broker/broker.h"
+#include "server/broker/undertaker.h"
+
+namespace tokenbroker {
+
+// Runs on the executor alone.
+class Lifecycle {
+ public:
+  Lifecycle(BrokerParts parts, std::string broker, TaskScope& scope, Undertaker& undertaker)
+      : parts_(parts), broker_(std::move(broker)), scope_(scope), undertaker_(undertaker), wake_(parts.executor) {}
+
+  // Works until `stop` is set.
+  Task<void> Run(Event stop);
+
+  // Something may be due earlier than was known.
+  void Wake() { wake_.Set(); }
+
+ private:
+  Task<void> Work(TokenRecord record);
+  Task<void> Look(TokenRecord record);
+  Task<void> Pause(Event stop);
+  Task<void> CountTokens();
+
+  BrokerParts parts_;
+  std::string broker_;
+  TaskScope& scope_;
+  Undertaker& undertaker_;
+  Event wake_;
+  int at_work_ = 0;
+  BootTime next_count_{};
+};
+
+}  // namespace tokenbroker

@@ -1,0 +1,66 @@
+#include "server/broker/targets.h"
+
+#include <algorithm>
+#include <cctype>
+#include <utility>
+
+#include "server/base/error.h"
+
+namespace tokenbroker {
+namespace {
+
+constexpr Duration kFactsLive = seconds(60);
+constexpr Duration kAbsenceLives = seconds(10);
+constexpr int kResolutionsPerMinute = 60;
+constexpr std::size_t kCacheMax = 10'000;
+constexpr std::size_t kBudgetsMax = 10'000;
+
+}  // namespace
+
+Task<absl::StatusOr<TargetFacts>> Targets::Resolve(CallContext call, Caller caller, Target target) {
+  std::string ref = target.ref;
+  std::transform(ref.begin(), ref.end(), ref.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const Key key = {target.instance, target.kind, std::move(ref)};
+  const auto cached = cache_.find(key);
+  if (cached != cache_.end() && clock_.Boot() < cached->second.until) co_return cached->second.facts;
+
+  const absl::Status spent = Spend(caller.name);
+  if (!spent.ok()) co_return spent;
+  const absl::StatusOr<Slots::Slot> slot = co_await slots_.Acquire(call, Lane::kResolve);
+  if (!slot.ok()) co_return slot.status();
+  absl::StatusOr<TargetFacts> facts = co_await gitlab_.Resolve(call, std::move(target));
+  Remember(key, facts);
+  co_return facts;
+}
+
+absl::Status Targets::Spend(const std::string& caller) {
+  const BootTime now = clock_.Boot();
+  if (budgets_.size() >= kBudgetsMax) {
+    std::erase_if(budgets_, [now](const auto& entry) { return entry.second.window_end <= now; });
+  }
+  Budget& budget = budgets_[caller];
+  if (budget.window_end <= now) budget = {now + minutes(1), kResolutionsPerMinute};
+  if (budget.left == 0) {
+    return Error(absl::StatusCode::kResourceExhausted, "RESOLUTIONS_EXHAUSTED",
+                 "this caller has had GitLab look up 60 targets in the last minute; use numeric ids that were used "
+                 "before, or wait")
+        .RetryAfter(budget.window_end - now);
+  }
+  --budget.left;
+  return absl::OkStatus();
+}
+
+void Targets::Remember(const Key& key, const absl::StatusOr<TargetFacts>& facts) {
+  const bool absent = ReasonOf(facts.status()) == "UPSTREAM_NOT_FOUND";
+  if (!facts.ok() && !absent) return;
+  const Entry entry = {facts, clock_.Boot() + (facts.ok() ? kFactsLive : kAbsenceLives)};
+  const bool is_new = cache_.insert_or_assign(key, entry).second;
+  if (is_new) order_.push_back(key);
+  if (order_.size() > kCacheMax) {
+    cache_.erase(order_.front());
+    order_.pop_front();
+  }
+}
+
+}  // namespace tokenbroker

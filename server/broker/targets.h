@@ -1,0 +1,53 @@
+#pragma once
+// What GitLab says of a target, remembered for a short while: found facts for a minute, absence for ten seconds. A
+// caller may make GitLab look at most 60 times a minute, so that nobody maps an instance through the broker.
+
+#include <cstdint>
+#include <list>
+#include <map>
+#include <string>
+#include <tuple>
+
+#include "absl/status/statusor.h"
+#include "server/base/call_context.h"
+#include "server/base/clock.h"
+#include "server/base/task.h"
+#include "server/domain/caller.h"
+#include "server/domain/target.h"
+#include "server/gitlab/gitlab.h"
+#include "server/gitlab/slots.h"
+
+namespace tokenbroker {
+
+// Runs on the executor alone.
+class Targets {
+ public:
+  Targets(Clock& clock, GitLab& gitlab, Slots& slots) : clock_(clock), gitlab_(gitlab), slots_(slots) {}
+
+  // The facts, at most a minute old. NOT_FOUND, reason UPSTREAM_NOT_FOUND, if it does not exist or cannot be seen;
+  // RESOURCE_EXHAUSTED, reason RESOLUTIONS_EXHAUSTED; else as GitLab::Resolve and Slots::Acquire.
+  Task<absl::StatusOr<TargetFacts>> Resolve(CallContext call, Caller caller, Target target);
+
+ private:
+  using Key = std::tuple<std::string, TargetKind, std::string>;  // Instance, kind, ref in lower case.
+  struct Entry {
+    absl::StatusOr<TargetFacts> facts;
+    BootTime until;
+  };
+  struct Budget {
+    BootTime window_end{};
+    int left = 0;
+  };
+
+  absl::Status Spend(const std::string& caller);
+  void Remember(const Key& key, const absl::StatusOr<TargetFacts>& facts);
+
+  Clock& clock_;
+  GitLab& gitlab_;
+  Slots& slots_;
+  std::map<Key, Entry> cache_;
+  std::list<Key> order_;  // Of insertion; the oldest goes first when the cache is full.
+  std::map<std::string, Budget> budgets_;
+};
+
+}  // namespace tokenbroker

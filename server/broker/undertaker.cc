@@ -1,0 +1,162 @@
+#include "server/broker/undertaker.h"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "server/base/error.h"
+#include "server/domain/expiry.h"
+#include "server/domain/marker.h"
+#include "server/domain/scope.h"
+
+namespace tokenbroker {
+namespace {
+
+constexpr int kFamilyRounds = 5;
+constexpr Duration kReadFor = seconds(30);
+constexpr Duration kFirstInterval = seconds(1);
+constexpr Duration kLongestParkedInterval = hours(1);
+// While GitLab does not answer at all, it is asked often enough to end what is due soon after it is back.
+constexpr Duration kLongestUnreachableInterval = seconds(15);
+
+UpstreamRef RefOf(const Token& token) { return {token.target, token.upstream_id, token.upstream_user_id}; }
+
+// GitLab did not answer, or not now: that says nothing about the token, and asking again soon is right.
+bool IsUnreachable(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) || absl::IsResourceExhausted(status) ||
+         absl::IsAborted(status) || absl::IsCancelled(status);
+}
+
+absl::Status WhyNot(const Ended<GitLab::Deleted>& end) {
+  if (const auto* refused = std::get_if<Refused>(&end)) return refused->why;
+  return std::get<Unknown>(end).why;
+}
+
+}  // namespace
+
+Task<void> Undertaker::Attempt(TokenRecord record) {
+  const auto other = at_work_.find(record.token.id);
+  if (other != at_work_.end()) {
+    const Event ended = other->second;
+    co_await ended.Wait(parts_.clock, kNever);
+    co_return;
+  }
+  Event ended(parts_.executor);
+  const TokenId id = record.token.id;
+  at_work_.emplace(id, ended);
+  absl::StatusOr<Proof> proof = co_await Bury(record.token);
+  co_await Record(std::move(record), std::move(proof));
+  at_work_.erase(id);
+  ended.Set();
+}
+
+Task<bool> Undertaker::DeleteOnly(Token token) {
+  const Ended<GitLab::Deleted> end = co_await parts_.gitlab.Revoke(CallContext(), RefOf(token));
+  co_return std::holds_alternative<GitLab::Deleted>(end);
+}
+
+Task<absl::StatusOr<Proof>> Undertaker::Bury(Token token) {
+  const absl::StatusOr<Slots::Slot> slot = co_await parts_.slots.Acquire(CallContext(), Lane::kRevoke);
+  if (!slot.ok()) co_return slot.status();
+  const Ended<GitLab::Deleted> end = co_await parts_.gitlab.Revoke(CallContext(), RefOf(token));
+  absl::StatusOr<Proof> proof = Proof::kDeleted;
+  if (!std::holds_alternative<GitLab::Deleted>(end)) {
+    proof = co_await ProveWithoutDelete(token, WhyNot(end));
+  }
+  const bool self_extending = AnySelfExtending(token.scopes);
+  if (!proof.ok()) {
+    if (!self_extending && PastUpstreamMidnight(token)) co_return Proof::kUpstreamMidnight;
+    co_return proof;
+  }
+  if (self_extending) {
+    const absl::Status family = co_await BuryFamily(std::move(token));
+    if (!family.ok()) co_return family;
+  }
+  co_return proof;
+}
+
+Task<absl::StatusOr<Proof>> Undertaker::ProveWithoutDelete(Token token, absl::Status why) {
+  // A dead issuer or a GitLab that asks for a pause would answer nothing else to the next question.
+  if (absl::IsResourceExhausted(why) || ReasonOf(why) == "ISSUER_DEAD") co_return why;
+  const CallContext call(parts_.clock.Boot() + kReadFor);
+  const absl::StatusOr<std::optional<UpstreamToken>> seen = co_await parts_.gitlab.GetToken(call, RefOf(token));
+  if (!seen.ok()) co_return why;
+  if (seen->has_value()) {
+    if ((*seen)->revoked) co_return Proof::kSeenRevoked;
+    co_return why;
+  }
+  const absl::StatusOr<bool> absent = co_await parts_.gitlab.ProvesAbsence(call, RefOf(token));
+  if (absent.ok() && *absent) co_return Proof::kAbsent;
+  if (!absent.ok() && IsUnreachable(absent.status())) co_return absent.status();
+  co_return Error(absl::StatusCode::kFailedPrecondition, "DEATH_NOT_PROVED",
+                  "GitLab does not find the token, but the issuer cannot prove that it would see it");
+}
+
+Task<absl::Status> Undertaker::BuryFamily(Token token) {
+  const std::string marker = MarkerOf(broker_, token.id);
+  for (int round = 0; round < kFamilyRounds; ++round) {
+    UpstreamQuery query = {token.target, token.upstream_user_id, marker, token.create_time - kSearchBack,
+                           /*active_only=*/true};
+    const CallContext call(parts_.clock.Boot() + kReadFor);
+    absl::StatusOr<std::vector<UpstreamToken>> alive = co_await parts_.gitlab.ListTokens(call, std::move(query));
+    if (!alive.ok()) co_return alive.status();
+    std::erase_if(*alive, [&](const UpstreamToken& each) { return !EndsInMarker(each.name, marker); });
+    if (alive->empty()) co_return absl::OkStatus();
+    for (const UpstreamToken& child : *alive) {
+      parts_.log.Warn("a token had extended itself", {{"token", token.id}, {"upstream_id", child.id}});
+      const UpstreamRef ref = {token.target, child.id, child.user_id};
+      const Ended<GitLab::Deleted> end = co_await parts_.gitlab.Revoke(CallContext(), ref);
+      if (!std::holds_alternative<GitLab::Deleted>(end)) co_return WhyNot(end);
+    }
+  }
+  parts_.metrics.FamilyAlarm();
+  parts_.log.Error("a token extends itself faster than it can be revoked", {{"token", token.id}});
+  co_return Error(absl::StatusCode::kFailedPrecondition, "FAMILY_ALIVE",
+                  "the token still had living children after five rounds");
+}
+
+bool Undertaker::PastUpstreamMidnight(const Token& token) const {
+  const std::optional<Duration> skew = parts_.gitlab.Skew();
+  if (!token.upstream_expire_date.has_value() || !skew.has_value()) return false;
+  return parts_.ledger.Now() + *skew >= MidnightOf(*token.upstream_expire_date);
+}
+
+Task<void> Undertaker::Record(TokenRecord record, absl::StatusOr<Proof> proof) {
+  const Token& token = record.token;
+  if (proof.ok()) {
+    const absl::StatusOr<Token> dead = co_await parts_.ledger.RecordDeath(token.id, *proof);
+    if (!dead.ok()) {
+      // The row stays REVOKING and comes up again; a second DELETE does no harm.
+      parts_.log.Warn("death not recorded", {{"token", token.id}, {"error", std::string(dead.status().message())}});
+      co_return;
+    }
+    parts_.metrics.RevocationAttempted("proved");
+    if (token.revoke_reason == RevokeReason::kTtl) {
+      parts_.metrics.RevocationProved(parts_.ledger.Now() - token.expire_time);
+    }
+    parts_.log.Info("token dead", {{"token", token.id},
+                                   {"caller", token.owner},
+                                   {"reason", NameOf(token.revoke_reason)},
+                                   {"proof", NameOf(*proof)}});
+    co_return;
+  }
+  const bool unreachable = IsUnreachable(proof.status());
+  const Duration longest = unreachable ? kLongestUnreachableInterval : kLongestParkedInterval;
+  Duration interval = kFirstInterval * (std::int64_t{1} << std::clamp(record.attempts, 0, 12));
+  if (const std::optional<Duration> asked = RetryAfterOf(proof.status())) interval = std::max(interval, *asked);
+  interval = std::min<Duration>(interval, longest);
+  parts_.metrics.RevocationAttempted(unreachable ? "retry" : "parked");
+  parts_.log.Warn("token not proved dead", {{"token", token.id},
+                                            {"reason", ReasonOf(proof.status())},
+                                            {"error", std::string(proof.status().message())},
+                                            {"attempts", record.attempts + 1},
+                                            {"parked", !unreachable}});
+  const absl::Status recorded = co_await parts_.ledger.RecordAttempt(
+      token.id, parts_.ledger.Now() + interval, !unreachable, std::string(proof.status().message()));
+  if (!recorded.ok()) {
+    parts_.log.Warn("attempt not recorded", {{"token", token.id}, {"error", std::string(recorded.message())}});
+  }
+}
+
+}  // namespace tokenbroker

@@ -1,0 +1,47 @@
+#pragma once
+// Brings a REVOKING token to its proven end at GitLab. A 204 on DELETE by id is proof; so is a GET that shows it
+// revoked, a 404 by id while the same credential proves that it could see the token, and GitLab's own midnight of its
+// date. Nothing else is: not a project's 404, a 401, a 403, or absence from a list.
+//
+// A token with a self-extending scope (api, self_rotate) may have made itself a child with a new id and a far date;
+// deleting the parent does not touch it. Such a token is dead only when a list of its user's living tokens shows none
+// with its marker any more.
+
+#include <map>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/base/clock.h"
+#include "server/base/event.h"
+#include "server/base/task.h"
+#include "server/broker/broker.h"
+
+namespace tokenbroker {
+
+// Runs on the executor alone.
+class Undertaker {
+ public:
+  Undertaker(BrokerParts parts, std::string broker) : parts_(parts), broker_(std::move(broker)) {}
+
+  // One attempt to prove the token dead, and its result in the ledger: RecordDeath, or RecordAttempt with the time of
+  // the next one. A second call for a token that is being worked on waits for the first instead.
+  Task<void> Attempt(TokenRecord record);
+
+  // Deletes at GitLab without the ledger, for when it cannot be written. True if GitLab confirmed.
+  Task<bool> DeleteOnly(Token token);
+
+ private:
+  // The proof, or why there is none.
+  Task<absl::StatusOr<Proof>> Bury(Token token);
+  Task<absl::StatusOr<Proof>> ProveWithoutDelete(Token token, absl::Status why);
+  Task<absl::Status> BuryFamily(Token token);
+  bool PastUpstreamMidnight(const Token& token) const;
+  Task<void> Record(TokenRecord record, absl::StatusOr<Proof> proof);
+
+  BrokerParts parts_;
+  std::string broker_;
+  std::map<TokenId, Event> at_work_;
+};
+
+}  // namespace tokenbroker
