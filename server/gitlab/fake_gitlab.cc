@@ -1,0 +1,191 @@
+#include "server/gitlab/fake_gitlab.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "server/base/error.h"
+#include "server/domain/marker.h"
+
+namespace tokenbroker {
+namespace {
+
+absl::Status Unavailable() {
+  return Error(absl::StatusCode::kUnavailable, "UPSTREAM_UNAVAILABLE", "GitLab does not answer");
+}
+
+absl::Status NotFound() { return Error(absl::StatusCode::kNotFound, "UPSTREAM_NOT_FOUND", "404 Not Found"); }
+
+}  // namespace
+
+void FakeGitLab::AddUser(std::int64_t id, std::string username) {
+  TargetFacts facts;
+  facts.target = {"main", TargetKind::kUser, id, std::move(username)};
+  users_[id] = std::move(facts);
+}
+
+void FakeGitLab::AddProject(std::int64_t id, std::string path) { projects_[id] = std::move(path); }
+
+void FakeGitLab::Use(std::int64_t token_id) { tokens_.at(token_id).last_used_at = Now(); }
+
+std::int64_t FakeGitLab::HolderRotates(std::int64_t token_id) {
+  UpstreamToken& parent = tokens_.at(token_id);
+  UpstreamToken child = parent;
+  parent.revoked = true;
+  child.id = next_id_++;
+  child.created_at = Now();
+  child.expires_at = DateOf(Now()) + std::chrono::days(365);
+  child.last_used_at.reset();
+  const std::int64_t id = child.id;
+  tokens_[id] = std::move(child);
+  return id;
+}
+
+bool FakeGitLab::IsActive(const UpstreamToken& token) const {
+  return !token.revoked && (!token.expires_at.has_value() || MidnightOf(*token.expires_at) > Now());
+}
+
+std::vector<UpstreamToken> FakeGitLab::live() const {
+  std::vector<UpstreamToken> live;
+  for (const auto& [id, token] : tokens_) {
+    if (IsActive(token)) live.push_back(token);
+  }
+  return live;
+}
+
+FakeGitLab::End FakeGitLab::NextEnd() {
+  if (planned_.empty()) return End::kWorks;
+  const End end = planned_.front();
+  planned_.pop_front();
+  return end;
+}
+
+void FakeGitLab::CatchUp() {
+  for (auto it = late_.begin(); it != late_.end();) {
+    if (it->first > clock_.Boot()) {
+      ++it;
+      continue;
+    }
+    Make(it->second, Now());
+    it = late_.erase(it);
+  }
+}
+
+UpstreamToken FakeGitLab::Make(const MintSpec& spec, WallTime created_at) {
+  UpstreamToken token;
+  token.id = next_id_++;
+  token.user_id = spec.target.kind == TargetKind::kUser ? spec.target.id : 10'000 + token.id;  // A bot of its own.
+  token.name = spec.name;
+  token.scopes = spec.scopes;
+  token.access_level = spec.access_level;
+  token.created_at = created_at;
+  token.expires_at = spec.expires_at;
+  token.active = IsActive(token);
+  tokens_[token.id] = token;
+  return token;
+}
+
+Task<Ended<Minted>> FakeGitLab::Mint(CallContext, DurableIntent intent, MintSpec spec) {
+  CatchUp();
+  if (clock_.Boot() - intent.committed() > seconds(5)) co_return Refused{Unavailable()};
+  if (down_) co_return Refused{Unavailable()};
+  ++posts_;
+  specs_.push_back(spec);
+  const End end = NextEnd();
+  if (end == End::kRefused) {
+    co_return Refused{Error(absl::StatusCode::kInvalidArgument, "UPSTREAM_INVALID", "GitLab says no")};
+  }
+  if (end == End::kLostBefore) co_return Unknown{Unavailable()};
+  if (end == End::kLate) {
+    late_.emplace_back(clock_.Boot() + late_by_, std::move(spec));
+    co_return Unknown{Unavailable()};
+  }
+  UpstreamToken made = Make(spec, Now());
+  if (end == End::kLostAfter) co_return Unknown{Unavailable()};
+  if (spoil_) std::exchange(spoil_, nullptr)(made);
+  if (mint_takes_ > Duration(0)) co_await clock_.SleepUntil(clock_.Boot() + mint_takes_);
+  co_return Minted{std::move(made), Secret("glpat-fake-" + std::to_string(next_id_ - 1))};
+}
+
+Task<Ended<GitLab::Deleted>> FakeGitLab::Revoke(CallContext, UpstreamRef ref) {
+  CatchUp();
+  if (down_) co_return Refused{Unavailable()};
+  ++deletes_;
+  const End end = NextEnd();
+  if (end == End::kRefused) {
+    co_return Refused{Error(absl::StatusCode::kFailedPrecondition, "ISSUER_NOT_ALLOWED", "GitLab says no")};
+  }
+  if (end == End::kLostBefore) co_return Unknown{Unavailable()};
+  const auto found = tokens_.find(ref.token_id);
+  if (found == tokens_.end()) co_return Refused{NotFound()};
+  found->second.revoked = true;
+  if (end != End::kWorks) co_return Unknown{Unavailable()};
+  co_return Deleted{};
+}
+
+Task<absl::StatusOr<std::optional<UpstreamToken>>> FakeGitLab::GetToken(CallContext, UpstreamRef ref) {
+  CatchUp();
+  if (down_) co_return Unavailable();
+  const auto found = tokens_.find(ref.token_id);
+  if (found == tokens_.end()) co_return std::optional<UpstreamToken>();
+  UpstreamToken token = found->second;
+  token.active = IsActive(token);
+  co_return std::optional<UpstreamToken>(std::move(token));
+}
+
+Task<absl::StatusOr<bool>> FakeGitLab::ProvesAbsence(CallContext, UpstreamRef ref) {
+  if (down_) co_return Unavailable();
+  if (issuer_is_admin_) co_return true;
+  co_return ref.target.kind == TargetKind::kProject&& projects_.contains(ref.target.id) &&
+      !tokens_.contains(ref.token_id);
+}
+
+Task<absl::StatusOr<std::vector<UpstreamToken>>> FakeGitLab::ListTokens(CallContext, UpstreamQuery query) {
+  CatchUp();
+  if (before_list_) before_list_();
+  if (down_) co_return Unavailable();
+  std::vector<UpstreamToken> found;
+  for (const auto& [id, token] : tokens_) {
+    if (query.user_id != 0 && token.user_id != query.user_id) continue;
+    if (token.name.find(query.search) == std::string::npos) continue;
+    if (query.created_after.has_value() && token.created_at < *query.created_after) continue;
+    if (query.active_only ? !IsActive(token) : token.revoked) continue;
+    found.push_back(token);
+    found.back().active = IsActive(token);
+  }
+  co_return found;
+}
+
+Task<absl::StatusOr<TargetFacts>> FakeGitLab::Resolve(CallContext, Target target) {
+  ++resolves_;
+  if (down_) co_return Unavailable();
+  if (target.kind == TargetKind::kUser) {
+    for (const auto& [id, facts] : users_) {
+      if (target.id() == id || facts.target.path == target.ref) co_return facts;
+    }
+    co_return NotFound();
+  }
+  for (const auto& [id, path] : projects_) {
+    const bool same = std::equal(path.begin(), path.end(), target.ref.begin(), target.ref.end(), [](char a, char b) {
+      return std::tolower(static_cast<unsigned char>(a)) == std::tolower(static_cast<unsigned char>(b));
+    });
+    if (target.id() != id && !same) continue;
+    TargetFacts facts;
+    facts.target = {target.instance, TargetKind::kProject, id, path};
+    co_return facts;
+  }
+  co_return NotFound();
+}
+
+Task<absl::StatusOr<IssuerFacts>> FakeGitLab::CheckIssuer(CallContext) {
+  if (down_) co_return Unavailable();
+  IssuerFacts facts;
+  facts.user_id = 1;
+  facts.username = "root";
+  facts.is_admin = issuer_is_admin_;
+  facts.scopes = {"api"};
+  facts.max_lifetime_days = 365;
+  facts.gitlab_version = "18.11.5";
+  co_return facts;
+}
+
+}  // namespace tokenbroker

@@ -1,0 +1,107 @@
+#pragma once
+// Testonly: a GitLab in memory that keeps the truth and lies only about how a call ended.
+//
+//   FakeGitLab gitlab(loop);
+//   gitlab.AddUser(42, "demo-user");
+//   gitlab.PlanNext(FakeGitLab::End::kLostAfter);   // The next change happens, but nobody hears of it.
+//   ...
+//   EXPECT_EQ(gitlab.live().size(), 1u);
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "server/base/clock.h"
+#include "server/base/executor.h"
+#include "server/gitlab/gitlab.h"
+
+namespace tokenbroker {
+
+// Runs on the executor of its clock alone.
+class FakeGitLab final : public GitLab {
+ public:
+  enum class End {
+    kWorks,
+    kRefused,     // GitLab says no; nothing happens.
+    kLostBefore,  // Unknown to us; nothing happens.
+    kLostAfter,   // Unknown to us; it happens.
+    kLate,        // Unknown to us; it happens after `late_by()`.
+  };
+
+  explicit FakeGitLab(Clock& clock) : clock_(clock) {}
+
+  // How the next change ends; more calls plan the ones after it. Then all work again.
+  void PlanNext(End end) { planned_.push_back(end); }
+  void set_late_by(Duration late_by) { late_by_ = late_by; }
+  // While down, nothing happens and everything ends as if no connection could be made.
+  void set_down(bool down) { down_ = down; }
+  // What the next 201 says instead of the truth.
+  void SpoilNextAnswer(std::function<void(UpstreamToken&)> spoil) { spoil_ = std::move(spoil); }
+  // A POST takes this long before it is answered (it is carried out at once).
+  void set_mint_takes(Duration takes) { mint_takes_ = takes; }
+  void set_skew(Duration skew) { skew_ = skew; }
+  void set_issuer_is_admin(bool admin) { issuer_is_admin_ = admin; }
+
+  void AddUser(std::int64_t id, std::string username);
+  TargetFacts& user(std::int64_t id) { return users_.at(id); }
+  void AddProject(std::int64_t id, std::string path);
+  void RemoveProject(std::int64_t id) { projects_.erase(id); }
+
+  // A token is used, as GitLab notes it.
+  void Use(std::int64_t token_id);
+  // A holder rotates its own token: the old one is revoked, a child with the same name and a new id lives.
+  std::int64_t HolderRotates(std::int64_t token_id);
+  // Called before each family look or other list; a holder may act in between.
+  void set_before_list(std::function<void()> act) { before_list_ = std::move(act); }
+  // The row vanishes, as with a deleted user.
+  void Forget(std::int64_t token_id) { tokens_.erase(token_id); }
+
+  std::vector<UpstreamToken> live() const;
+  const UpstreamToken& token(std::int64_t id) const { return tokens_.at(id); }
+  int posts() const { return posts_; }
+  int deletes() const { return deletes_; }
+  int resolves() const { return resolves_; }
+  const std::vector<MintSpec>& specs() const { return specs_; }
+
+  Task<Ended<Minted>> Mint(CallContext call, DurableIntent intent, MintSpec spec) override;
+  Task<Ended<Deleted>> Revoke(CallContext call, UpstreamRef ref) override;
+  Task<absl::StatusOr<std::optional<UpstreamToken>>> GetToken(CallContext call, UpstreamRef ref) override;
+  Task<absl::StatusOr<bool>> ProvesAbsence(CallContext call, UpstreamRef ref) override;
+  Task<absl::StatusOr<std::vector<UpstreamToken>>> ListTokens(CallContext call, UpstreamQuery query) override;
+  Task<absl::StatusOr<TargetFacts>> Resolve(CallContext call, Target target) override;
+  Task<absl::StatusOr<IssuerFacts>> CheckIssuer(CallContext call) override;
+  std::optional<Duration> Skew() const override { return skew_; }
+
+ private:
+  End NextEnd();
+  WallTime Now() const { return clock_.Now() + skew_; }
+  bool IsActive(const UpstreamToken& token) const;
+  UpstreamToken Make(const MintSpec& spec, WallTime created_at);
+  // Carries out what was to happen late and is due.
+  void CatchUp();
+
+  Clock& clock_;
+  std::deque<End> planned_;
+  std::function<void(UpstreamToken&)> spoil_;
+  std::function<void()> before_list_;
+  Duration late_by_{0};
+  Duration mint_takes_{0};
+  Duration skew_{0};
+  bool down_ = false;
+  bool issuer_is_admin_ = true;
+  std::int64_t next_id_ = 100;
+  std::map<std::int64_t, TargetFacts> users_;
+  std::map<std::int64_t, std::string> projects_;
+  std::map<std::int64_t, UpstreamToken> tokens_;
+  std::vector<std::pair<BootTime, MintSpec>> late_;
+  std::vector<MintSpec> specs_;
+  int posts_ = 0;
+  int deletes_ = 0;
+  int resolves_ = 0;
+};
+
+}  // namespace tokenbroker

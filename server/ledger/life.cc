@@ -1,0 +1,328 @@
+#include "server/ledger/life.h"
+
+#include <utility>
+
+#include "server/base/error.h"
+#include "server/base/json_writer.h"
+#include "server/domain/expiry.h"
+#include "server/ledger/token_rows.h"
+
+namespace tokenbroker {
+namespace {
+
+constexpr Duration kRequestsKept = hours(24);
+
+struct RequestRow {
+  std::string digest;
+  TokenId token_id;
+  WallTime first_attempt_time;
+};
+
+absl::StatusOr<std::optional<RequestRow>> LoadRequest(Transaction& transaction, const std::string& caller,
+                                                      const std::string& request_id) {
+  absl::StatusOr<Statement> select = transaction.db.Prepare(
+      "SELECT digest, token_id, first_attempt_time FROM requests WHERE caller = ? AND request_id = ?");
+  if (!select.ok()) return select.status();
+  const absl::StatusOr<bool> row = select->Bind(1, caller).Bind(2, request_id).Step();
+  if (!row.ok()) return row.status();
+  if (!*row) return std::nullopt;
+  return RequestRow{select->Text(0), select->Text(1), select->Time(2)};
+}
+
+absl::Status ForgetOldRequests(Transaction& transaction) {
+  absl::StatusOr<Statement> purge = transaction.db.Prepare("DELETE FROM requests WHERE first_attempt_time < ?");
+  if (!purge.ok()) return purge.status();
+  return purge->Bind(1, transaction.now - kRequestsKept).Run();
+}
+
+absl::Status WriteRequest(Transaction& transaction, const std::string& caller, const RequestKey& key,
+                          const TokenId& token_id, WallTime first_attempt_time) {
+  absl::StatusOr<Statement> write = transaction.db.Prepare(
+      "INSERT INTO requests (caller, request_id, digest, token_id, first_attempt_time) VALUES (?, ?, ?, ?, ?) "
+      "ON CONFLICT (caller, request_id) DO UPDATE SET token_id = excluded.token_id");
+  if (!write.ok()) return write.status();
+  return write->Bind(1, caller)
+      .Bind(2, key.request_id)
+      .Bind(3, key.digest)
+      .Bind(4, token_id)
+      .Bind(5, first_attempt_time)
+      .Run();
+}
+
+// Makes room for a new attempt of a request that is known already: the token of the last one gives way.
+absl::Status Supersede(Transaction& transaction, const IntentSpec& spec, const RequestRow& request) {
+  if (request.digest != spec.request->digest) {
+    return Error(absl::StatusCode::kInvalidArgument, "REQUEST_ID_REUSED", "request_id: was used with other parameters")
+        .Field("request_id", "was used with other parameters; make a new one for another token");
+  }
+  if (request.token_id != spec.replaces) {
+    return Error(absl::StatusCode::kAborted, "CREATE_IN_PROGRESS", "another attempt with this request_id is under way")
+        .RetryAfter(seconds(1))
+        .Meta("token", ResourceName(request.token_id));
+  }
+  const absl::StatusOr<TokenRecord> old = LoadToken(transaction.db, request.token_id);
+  if (!old.ok()) return old.status();
+  if (old->pending || old->token.state != TokenState::kActive) return absl::OkStatus();
+  Change change;
+  change.to = TokenState::kRevoking;
+  change.reason = RevokeReason::kSuperseded;
+  change.next_attempt_time = transaction.now;
+  change.actor = spec.token.owner;
+  change.why = "its answer was lost: replaced by a repeat of the request";
+  return Apply(transaction, *old, std::move(change)).status();
+}
+
+std::string IntentBody(const Token& token, const Grounds& grounds) {
+  JsonWriter body;
+  body.Object([&] {
+    body.Field("to", NameOf(token.state));
+    body.Field("target", ToText(token.target));
+    body.Field("target_id", token.target.id);
+    body.Array("scopes", [&] {
+      for (const std::string& scope : token.scopes) body.Item(scope);
+    });
+    body.Field("access_level", token.access_level);
+    body.Field("expire_time", FormatRfc3339(token.expire_time));
+    body.Field("role", grounds.role);
+    body.Field("policy", grounds.policy_version);
+    body.Field("identity", grounds.identity);
+  });
+  return body.Take();
+}
+
+// The upstream ids among `found` that no row has yet.
+absl::StatusOr<std::vector<MadeUpstream>> WithoutRow(Transaction& transaction, const std::string& instance,
+                                                     const std::vector<MadeUpstream>& found) {
+  std::vector<MadeUpstream> fresh;
+  for (const MadeUpstream& each : found) {
+    absl::StatusOr<Statement> select =
+        transaction.db.Prepare("SELECT 1 FROM tokens WHERE instance = ? AND upstream_id = ?");
+    if (!select.ok()) return select.status();
+    const absl::StatusOr<bool> row = select->Bind(1, instance).Bind(2, each.id).Step();
+    if (!row.ok()) return row.status();
+    if (!*row) fresh.push_back(each);
+  }
+  return fresh;
+}
+
+absl::Status NoteLook(Transaction& transaction, const TokenId& id, WallTime began, std::optional<WallTime> next) {
+  absl::StatusOr<Statement> update =
+      transaction.db.Prepare("UPDATE tokens SET last_look = ?, next_attempt_time = ? WHERE id = ?");
+  if (!update.ok()) return update.status();
+  return update->Bind(1, began).Bind(2, next).Bind(3, id).Run();
+}
+
+// A further token with the marker of `first`: a row of its own.
+absl::StatusOr<TokenId> AddOrphan(Transaction& transaction, Random& random, const TokenRecord& first,
+                                  const MadeUpstream& made) {
+  TokenRecord orphan = first;
+  Token& token = orphan.token;
+  token.id = MakeSortableId(transaction.now, random);
+  token.state = TokenState::kRevoking;
+  token.revoke_reason = RevokeReason::kOrphan;
+  token.upstream_id = made.id;
+  token.upstream_user_id = made.user_id;
+  token.upstream_name = made.name;
+  token.upstream_expire_date = made.expire_date;
+  orphan.next_attempt_time = transaction.now;
+  absl::Status done = InsertToken(transaction.db, orphan);
+  if (done.ok()) {
+    done =
+        NoteEvent(transaction, "token.revoking", token, "look", "a further token with the marker of " + first.token.id);
+  }
+  if (!done.ok()) return done;
+  return token.id;
+}
+
+}  // namespace
+
+absl::StatusOr<Token> BeginIntent(Transaction& transaction, const IntentSpec& spec) {
+  TokenRecord record;
+  record.token = spec.token;
+  Token& token = record.token;
+  token.state = TokenState::kPending;
+  token.create_time = transaction.now;
+  token.expire_time = spec.ttl.has_value() ? transaction.now + *spec.ttl : *spec.expire_time;
+  record.give_up_time = transaction.now + kGiveUpAfter;
+  record.next_attempt_time = record.give_up_time;
+  if (token.expire_time <= transaction.now) {
+    return Error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID", "token.expire_time: has passed")
+        .Field("token.expire_time", "must be in the future");
+  }
+  absl::Status done = ForgetOldRequests(transaction);
+  WallTime first_attempt_time = transaction.now;
+  if (done.ok() && spec.request.has_value()) {
+    const absl::StatusOr<std::optional<RequestRow>> known =
+        LoadRequest(transaction, token.owner, spec.request->request_id);
+    if (!known.ok()) return known.status();
+    if (known->has_value()) {
+      first_attempt_time = (*known)->first_attempt_time;
+      done = Supersede(transaction, spec, **known);
+    }
+  }
+  if (done.ok()) done = InsertToken(transaction.db, record);
+  if (done.ok() && spec.request.has_value()) {
+    done = WriteRequest(transaction, token.owner, *spec.request, token.id, first_attempt_time);
+  }
+  if (done.ok()) {
+    done = transaction.chain->Append(
+        transaction.db, {transaction.now, "token.pending", token.id, token.owner, IntentBody(token, spec.grounds)});
+  }
+  if (!done.ok()) return done;
+  return token;
+}
+
+absl::StatusOr<Token> ActivateToken(Transaction& transaction, const TokenId& id, const MadeUpstream& made,
+                                    WallTime expire_time) {
+  const absl::StatusOr<TokenRecord> before = LoadToken(transaction.db, id);
+  if (!before.ok()) return before.status();
+  const bool in_time = before->pending && transaction.now < before->give_up_time;
+  Change change;
+  change.made = made;
+  change.actor = "create";
+  if (in_time && !before->revoke_requested) {
+    change.to = TokenState::kActive;
+    change.expire_time = expire_time;
+    change.next_attempt_time = expire_time;
+  } else if (before->pending || before->token.state == TokenState::kAbandoned) {
+    change.to = TokenState::kRevoking;
+    change.reason = before->revoke_requested ? RevokeReason::kRequested : RevokeReason::kLateReply;
+    change.next_attempt_time = transaction.now;
+    change.why = "the answer came after the intent was given up, or its revocation asked for";
+  } else {
+    return before->token;  // A look was faster: what it found is this token, and it ends.
+  }
+  const absl::StatusOr<TokenRecord> after = Apply(transaction, *before, std::move(change));
+  if (!after.ok()) return after.status();
+  return after->token;
+}
+
+absl::StatusOr<Token> AbandonToken(Transaction& transaction, const TokenId& id, const std::string& why) {
+  const absl::StatusOr<TokenRecord> before = LoadToken(transaction.db, id);
+  if (!before.ok()) return before.status();
+  if (!before->pending) return before->token;
+  Change change;
+  change.to = TokenState::kAbandoned;
+  change.actor = "create";
+  change.why = why;
+  const absl::StatusOr<TokenRecord> after = Apply(transaction, *before, std::move(change));
+  if (!after.ok()) return after.status();
+  return after->token;
+}
+
+absl::StatusOr<Token> StartRevokingToken(Transaction& transaction, const TokenId& id, RevokeReason reason,
+                                         const std::optional<MadeUpstream>& made) {
+  const absl::StatusOr<TokenRecord> before = LoadToken(transaction.db, id);
+  if (!before.ok()) return before.status();
+  const TokenState state = before->token.state;
+  if (!before->pending && state != TokenState::kActive && state != TokenState::kAbandoned) return before->token;
+  Change change;
+  change.to = TokenState::kRevoking;
+  change.reason = before->revoke_requested ? RevokeReason::kRequested : reason;
+  change.made = made;
+  change.next_attempt_time = transaction.now;
+  change.actor = "broker";
+  const absl::StatusOr<TokenRecord> after = Apply(transaction, *before, std::move(change));
+  if (!after.ok()) return after.status();
+  return after->token;
+}
+
+absl::StatusOr<TokenRecord> RequestTokenRevocation(Transaction& transaction, const TokenId& id,
+                                                   const std::string& caller) {
+  absl::StatusOr<TokenRecord> before = LoadToken(transaction.db, id);
+  if (!before.ok()) return before.status();
+  if (before->pending && !before->revoke_requested) {
+    absl::StatusOr<Statement> flag = transaction.db.Prepare("UPDATE tokens SET revoke_requested = 1 WHERE id = ?");
+    if (!flag.ok()) return flag.status();
+    absl::Status done = flag->Bind(1, id).Run();
+    if (done.ok()) done = NoteEvent(transaction, "token.revoke_requested", before->token, caller, "before it was made");
+    if (!done.ok()) return done;
+    return LoadToken(transaction.db, id);
+  }
+  if (before->pending || before->token.state != TokenState::kActive) return before;
+  Change change;
+  change.to = TokenState::kRevoking;
+  change.reason = RevokeReason::kRequested;
+  change.next_attempt_time = transaction.now;
+  change.actor = caller;
+  return Apply(transaction, *before, std::move(change));
+}
+
+absl::StatusOr<Token> RecordTokenDeath(Transaction& transaction, const TokenId& id, Proof proof) {
+  const absl::StatusOr<TokenRecord> before = LoadToken(transaction.db, id);
+  if (!before.ok()) return before.status();
+  const TokenState state = before->token.state;
+  if (before->pending || (state != TokenState::kRevoking && state != TokenState::kActive)) return before->token;
+  Change change;
+  const bool ttl = state == TokenState::kRevoking && before->token.revoke_reason == RevokeReason::kTtl;
+  change.to = ttl ? TokenState::kExpired : TokenState::kRevoked;
+  if (state == TokenState::kActive) change.reason = RevokeReason::kUpstream;
+  change.revoke_time = transaction.now;
+  change.actor = "broker";
+  change.why = NameOf(proof);
+  const absl::StatusOr<TokenRecord> after = Apply(transaction, *before, std::move(change));
+  if (!after.ok()) return after.status();
+  return after->token;
+}
+
+absl::StatusOr<Token> RecordFailedAttempt(Transaction& transaction, const TokenId& id, WallTime next_attempt_time,
+                                          bool parked, const std::string& why) {
+  const absl::StatusOr<TokenRecord> before = LoadToken(transaction.db, id);
+  if (!before.ok()) return before.status();
+  if (before->pending || before->token.state != TokenState::kRevoking) return before->token;
+  absl::StatusOr<Statement> update = transaction.db.Prepare(
+      "UPDATE tokens SET attempts = attempts + 1, parked = ?, next_attempt_time = ? WHERE id = ?");
+  if (!update.ok()) return update.status();
+  absl::Status done = update->Bind(1, parked).Bind(2, next_attempt_time).Bind(3, id).Run();
+  if (done.ok() && parked != before->parked) {
+    done = NoteEvent(transaction, parked ? "token.parked" : "token.unparked", before->token, "broker", why);
+  }
+  if (!done.ok()) return done;
+  return before->token;
+}
+
+absl::StatusOr<std::vector<TokenId>> RecordLookResult(Transaction& transaction, Random& random, Duration settle,
+                                                      const TokenId& id, WallTime began,
+                                                      const std::vector<MadeUpstream>& found) {
+  const absl::StatusOr<TokenRecord> before = LoadToken(transaction.db, id);
+  if (!before.ok()) return before.status();
+  // Somebody was faster; what was found, that somebody knows.
+  if (!before->pending && before->token.state != TokenState::kAbandoned) return std::vector<TokenId>();
+  absl::StatusOr<std::vector<MadeUpstream>> fresh = WithoutRow(transaction, before->token.target.instance, found);
+  if (!fresh.ok()) return fresh.status();
+
+  const WallTime create_time = before->token.create_time;
+  if (fresh->empty()) {
+    const std::optional<WallTime> next = NextLook(create_time, settle, began);
+    if (before->pending && LookMayClose(create_time, settle, began)) {
+      Change change;
+      change.to = TokenState::kAbandoned;
+      change.next_attempt_time = next;
+      change.actor = "look";
+      change.why = "GitLab has no token with its marker";
+      const absl::StatusOr<TokenRecord> closed = Apply(transaction, *before, std::move(change));
+      if (!closed.ok()) return closed.status();
+    }
+    const absl::Status noted = NoteLook(transaction, id, began, next);
+    if (!noted.ok()) return noted;
+    return std::vector<TokenId>();
+  }
+
+  Change change;
+  change.to = TokenState::kRevoking;
+  change.reason = before->revoke_requested ? RevokeReason::kRequested : RevokeReason::kOrphan;
+  change.made = fresh->front();
+  change.next_attempt_time = transaction.now;
+  change.actor = "look";
+  const absl::StatusOr<TokenRecord> first = Apply(transaction, *before, std::move(change));
+  if (!first.ok()) return first.status();
+  std::vector<TokenId> ids = {id};
+  for (std::size_t i = 1; i < fresh->size(); ++i) {
+    absl::StatusOr<TokenId> orphan = AddOrphan(transaction, random, *first, (*fresh)[i]);
+    if (!orphan.ok()) return orphan.status();
+    ids.push_back(*std::move(orphan));
+  }
+  return ids;
+}
+
+}  // namespace tokenbroker

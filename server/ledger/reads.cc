@@ -1,0 +1,70 @@
+#include "server/ledger/reads.h"
+
+#include "server/base/error.h"
+#include "server/ledger/token_rows.h"
+
+namespace tokenbroker {
+namespace {
+
+constexpr Duration kRequestsKept = hours(24);
+
+}  // namespace
+
+absl::StatusOr<std::vector<Token>> ListRows(Transaction& transaction, const ListQuery& query) {
+  std::string sql = "SELECT " + std::string(TokenColumns()) + " FROM tokens WHERE owner = ?";
+  if (!query.show_closed) sql += " AND state IN ('PENDING', 'ACTIVE', 'REVOKING')";
+  if (query.after.has_value()) sql += " AND (create_time, id) < (?, ?)";
+  sql += " ORDER BY create_time DESC, id DESC LIMIT ?";
+  absl::StatusOr<Statement> select = transaction.db.Prepare(sql);
+  if (!select.ok()) return select.status();
+  int parameter = 1;
+  select->Bind(parameter++, query.owner);
+  if (query.after.has_value()) {
+    select->Bind(parameter++, query.after->first);
+    select->Bind(parameter++, query.after->second);
+  }
+  select->Bind(parameter, query.limit);
+  std::vector<Token> tokens;
+  for (;;) {
+    const absl::StatusOr<bool> row = select->Step();
+    if (!row.ok()) return row.status();
+    if (!*row) return tokens;
+    tokens.push_back(ReadRow(*select).token);
+  }
+}
+
+absl::StatusOr<std::optional<RequestRecord>> FindRequestRecord(Transaction& transaction, const std::string& caller,
+                                                               const RequestKey& key) {
+  absl::StatusOr<Statement> select = transaction.db.Prepare(
+      "SELECT digest, token_id, first_attempt_time FROM requests "
+      "WHERE caller = ? AND request_id = ? AND first_attempt_time >= ?");
+  if (!select.ok()) return select.status();
+  select->Bind(1, caller).Bind(2, key.request_id).Bind(3, transaction.now - kRequestsKept);
+  const absl::StatusOr<bool> row = select->Step();
+  if (!row.ok()) return row.status();
+  if (!*row) return std::nullopt;
+  if (select->Text(0) != key.digest) {
+    return Error(absl::StatusCode::kInvalidArgument, "REQUEST_ID_REUSED", "request_id: was used with other parameters")
+        .Field("request_id", "was used with other parameters; make a new one for another token");
+  }
+  absl::StatusOr<TokenRecord> current = LoadToken(transaction.db, select->Text(1));
+  if (!current.ok()) return current.status();
+  return RequestRecord{key, select->Time(2), *std::move(current)};
+}
+
+absl::StatusOr<Ledger::Counts> CountRows(Transaction& transaction) {
+  absl::StatusOr<Statement> select =
+      transaction.db.Prepare("SELECT state, COUNT(*), SUM(parked) FROM tokens GROUP BY state");
+  if (!select.ok()) return select.status();
+  Ledger::Counts counts;
+  for (;;) {
+    const absl::StatusOr<bool> row = select->Step();
+    if (!row.ok()) return row.status();
+    if (!*row) return counts;
+    const std::optional<TokenState> state = ParseTokenState(select->Text(0));
+    if (state.has_value()) counts.by_state[*state] = select->Int(1);
+    counts.parked += select->Int(2);
+  }
+}
+
+}  // namespace tokenbroker

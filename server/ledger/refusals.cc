@@ -1,0 +1,74 @@
+#include "server/ledger/refusals.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include "server/base/json_writer.h"
+
+namespace tokenbroker {
+namespace {
+
+constexpr int kInFullPerMinute = 10;
+constexpr std::size_t kWaitingMax = 10'000;
+
+AuditEvent InFull(const Refusal& refusal, WallTime now) {
+  JsonWriter body;
+  body.Object([&] {
+    body.Field("method", refusal.method);
+    body.Field("reason", refusal.reason);
+    body.Field("detail", refusal.detail);
+    body.Field("policy", refusal.policy_version);
+  });
+  return {now, "refusal", "", refusal.caller, body.Take()};
+}
+
+}  // namespace
+
+bool Refusals::Note(Refusal refusal, WallTime now) {
+  const std::lock_guard lock(mutex_);
+  Minute& minute = minutes_[refusal.caller];
+  if (minute.in_full == 0 && minute.more.empty()) minute.end = now + minutes(1);
+  if (minute.in_full < kInFullPerMinute && waiting_.size() < kWaitingMax) {
+    ++minute.in_full;
+    waiting_.push_back(InFull(refusal, now));
+    return true;
+  }
+  ++minute.more[{refusal.method, refusal.reason}];
+  return false;
+}
+
+std::vector<AuditEvent> Refusals::Take(WallTime now, bool last) {
+  const std::lock_guard lock(mutex_);
+  std::vector<AuditEvent> events = std::exchange(waiting_, {});
+  for (auto it = minutes_.begin(); it != minutes_.end();) {
+    if (now < it->second.end && !last) {
+      ++it;
+      continue;
+    }
+    if (!it->second.more.empty()) {
+      JsonWriter body;
+      body.Object([&] {
+        for (const auto& [key, count] : it->second.more) body.Field(key.first + ' ' + key.second, count);
+      });
+      events.push_back({now, "refusals", "", it->first, body.Take()});
+    }
+    it = minutes_.erase(it);
+  }
+  return events;
+}
+
+void Refusals::Return(std::vector<AuditEvent> events) {
+  const std::lock_guard lock(mutex_);
+  events.insert(events.end(), std::move_iterator(waiting_.begin()), std::move_iterator(waiting_.end()));
+  events.resize(std::min(events.size(), kWaitingMax));
+  waiting_ = std::move(events);
+}
+
+bool Refusals::HasDue(WallTime now) const {
+  const std::lock_guard lock(mutex_);
+  return !waiting_.empty() || std::any_of(minutes_.begin(), minutes_.end(), [now](const auto& entry) {
+    return !entry.second.more.empty() && now >= entry.second.end;
+  });
+}
+
+}  // namespace tokenbroker

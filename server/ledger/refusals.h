@@ -1,0 +1,40 @@
+#pragma once
+// Refusals on their way into the audit, bounded: of each caller at most ten a minute in full, the rest as one summary
+// with counts by reason once the minute is over.
+
+#include <map>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "server/base/clock.h"
+#include "server/ledger/audit_chain.h"
+#include "server/ledger/ledger.h"
+
+namespace tokenbroker {
+
+// Thread-safe; never waits for anything but its own short lock.
+class Refusals {
+ public:
+  // True if something should be written soon.
+  bool Note(Refusal refusal, WallTime now);
+  // What is to be written now: noted refusals, and the summaries of minutes that are over (all of them if `last`).
+  std::vector<AuditEvent> Take(WallTime now, bool last);
+  // Gives events back that could not be written.
+  void Return(std::vector<AuditEvent> events);
+  bool HasDue(WallTime now) const;
+
+ private:
+  struct Minute {
+    WallTime end;
+    int in_full = 0;
+    std::map<std::pair<std::string, std::string>, std::int64_t> more;  // Method and reason.
+  };
+
+  mutable std::mutex mutex_;
+  std::vector<AuditEvent> waiting_;
+  std::map<std::string, Minute> minutes_;
+};
+
+}  // namespace tokenbroker

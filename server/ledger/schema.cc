@@ -1,0 +1,145 @@
+#include "server/ledger/schema.h"
+
+#include <charconv>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+
+namespace tokenbroker {
+namespace {
+
+// Times are microseconds since 1970 UTC. Columns are named as the fields of Token and TokenRecord are; scopes are
+// separated by blanks, labels are "key<TAB>value<LF>" (neither can hold a control character).
+constexpr char kVersion1[] = R"sql(
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE tokens (
+  id TEXT PRIMARY KEY,
+  owner TEXT NOT NULL,
+  display_name TEXT NOT NULL,
+  purpose TEXT NOT NULL,
+  instance TEXT NOT NULL,
+  target_kind TEXT NOT NULL,
+  target_id INTEGER NOT NULL,
+  target_path TEXT NOT NULL,
+  scopes TEXT NOT NULL,
+  access_level INTEGER NOT NULL,
+  labels TEXT NOT NULL,
+  state TEXT NOT NULL,
+  revoke_requested INTEGER NOT NULL DEFAULT 0,
+  revoke_reason TEXT NOT NULL DEFAULT '',
+  predecessor TEXT NOT NULL DEFAULT '',
+  successor TEXT NOT NULL DEFAULT '',
+  upstream_id INTEGER,
+  upstream_user_id INTEGER NOT NULL DEFAULT 0,
+  upstream_name TEXT NOT NULL,
+  upstream_expire_date TEXT,
+  create_time INTEGER NOT NULL,
+  expire_time INTEGER NOT NULL,
+  give_up_time INTEGER NOT NULL,
+  revoke_time INTEGER,
+  last_used_time INTEGER,
+  reconcile_time INTEGER,
+  last_look INTEGER,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  parked INTEGER NOT NULL DEFAULT 0,
+  next_attempt_time INTEGER
+) STRICT;
+-- One Token is one token at GitLab.
+CREATE UNIQUE INDEX tokens_upstream ON tokens (instance, upstream_id) WHERE upstream_id IS NOT NULL;
+CREATE INDEX tokens_owner ON tokens (owner, create_time, id);
+CREATE INDEX tokens_open ON tokens (owner, create_time, id) WHERE state IN ('PENDING', 'ACTIVE', 'REVOKING');
+CREATE INDEX tokens_due ON tokens (next_attempt_time) WHERE next_attempt_time IS NOT NULL;
+CREATE INDEX tokens_state ON tokens (state, parked);
+
+CREATE TABLE requests (
+  caller TEXT NOT NULL,
+  request_id TEXT NOT NULL,
+  digest TEXT NOT NULL,
+  token_id TEXT NOT NULL REFERENCES tokens (id),
+  first_attempt_time INTEGER NOT NULL,
+  PRIMARY KEY (caller, request_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX requests_age ON requests (first_attempt_time);
+
+-- The audit. Each process start is a writer with a chain of its own: hash = SHA-256(previous || canonical event).
+CREATE TABLE events (
+  writer TEXT NOT NULL,
+  seq INTEGER NOT NULL,
+  previous BLOB NOT NULL,
+  hash BLOB NOT NULL,
+  time INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  token_id TEXT NOT NULL,
+  caller TEXT NOT NULL,
+  body TEXT NOT NULL,
+  PRIMARY KEY (writer, seq)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX events_token ON events (token_id) WHERE token_id != '';
+CREATE INDEX events_time ON events (time);
+)sql";
+
+absl::StatusOr<std::optional<std::string>> ReadMeta(SqliteDb& db, std::string_view key) {
+  absl::StatusOr<Statement> select = db.Prepare("SELECT value FROM meta WHERE key = ?");
+  if (!select.ok()) return select.status();
+  const absl::StatusOr<bool> row = select->Bind(1, key).Step();
+  if (!row.ok()) return row.status();
+  return *row ? std::optional(select->Text(0)) : std::nullopt;
+}
+
+absl::Status WriteMeta(SqliteDb& db, std::string_view key, std::string_view value) {
+  absl::StatusOr<Statement> insert = db.Prepare("INSERT INTO meta (key, value) VALUES (?, ?)");
+  if (!insert.ok()) return insert.status();
+  return insert->Bind(1, key).Bind(2, value).Run();
+}
+
+absl::StatusOr<bool> HasTables(SqliteDb& db) {
+  absl::StatusOr<Statement> select = db.Prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'meta'");
+  if (!select.ok()) return select.status();
+  return select->Step();
+}
+
+absl::Status Create(SqliteDb& db, const std::string& broker) {
+  absl::Status done = db.Execute(kVersion1);
+  if (done.ok()) done = WriteMeta(db, "schema", std::to_string(kSchemaVersion));
+  if (done.ok()) done = WriteMeta(db, "broker", broker);
+  if (done.ok()) done = WriteMeta(db, "last_batch", "");
+  return done;
+}
+
+absl::Status Check(SqliteDb& db, const std::string& path, const std::string& broker) {
+  const absl::StatusOr<std::optional<std::string>> version_text = ReadMeta(db, "schema");
+  if (!version_text.ok()) return version_text.status();
+  int version = 0;
+  if (version_text->has_value()) {
+    const std::string& text = **version_text;
+    std::from_chars(text.data(), text.data() + text.size(), version);
+  }
+  if (version != kSchemaVersion) {
+    return absl::FailedPreconditionError(absl::StrCat("the ledger ", path, " has schema version ", version,
+                                                      "; this program knows version ", kSchemaVersion,
+                                                      ". Start the program that wrote it, or a newer one"));
+  }
+  const absl::StatusOr<std::optional<std::string>> owner = ReadMeta(db, "broker");
+  if (!owner.ok()) return owner.status();
+  if (*owner != broker) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the ledger ", path, " belongs to broker \"", owner->value_or(""), "\", but the configuration says \"", broker,
+        "\": with another name, tokens at GitLab would not be found again"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status PrepareSchema(SqliteDb& db, const std::string& path, const std::string& broker) {
+  absl::Status done = db.Execute("BEGIN IMMEDIATE");
+  if (!done.ok()) return done;
+  const absl::StatusOr<bool> tables = HasTables(db);
+  done = tables.ok() ? (*tables ? Check(db, path, broker) : Create(db, broker)) : tables.status();
+  if (done.ok()) done = db.Execute("COMMIT");
+  if (!done.ok()) (void)db.Execute("ROLLBACK");
+  return done;
+}
+
+}  // namespace tokenbroker

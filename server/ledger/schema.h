@@ -1,0 +1,17 @@
+#pragma once
+// The tables, and the ledger's own facts about itself.
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "server/ledger/sqlite_db.h"
+
+namespace tokenbroker {
+
+inline constexpr int kSchemaVersion = 1;
+
+// Makes the tables in an empty file and writes the broker's name into it; in a file that has them, checks both.
+// FAILED_PRECONDITION, naming what is wrong, for a schema newer than this program or for another broker's ledger.
+absl::Status PrepareSchema(SqliteDb& db, const std::string& path, const std::string& broker);
+
+}  // namespace tokenbroker

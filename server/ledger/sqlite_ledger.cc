@@ -1,0 +1,165 @@
+#include "server/ledger/sqlite_ledger.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/ledger/claims.h"
+#include "server/ledger/life.h"
+#include "server/ledger/lock_file.h"
+#include "server/ledger/reads.h"
+#include "server/ledger/refusals.h"
+#include "server/ledger/schema.h"
+#include "server/ledger/sqlite_db.h"
+#include "server/ledger/strand.h"
+#include "server/ledger/token_rows.h"
+
+namespace tokenbroker {
+namespace {
+
+// Says which operation runs where; what the operations do is in life.cc, claims.cc and reads.cc.
+class SqliteLedger final : public Ledger {
+ public:
+  SqliteLedger(SqliteLedgerOptions options, LockFile lock, std::unique_ptr<SqliteDb> writer,
+               std::unique_ptr<SqliteDb> reader, Executor& executor, Clock& clock, Random& random, Metrics& metrics)
+      : options_(std::move(options)),
+        lock_(std::move(lock)),
+        clock_(clock),
+        random_(random),
+        writer_(Strand::Kind::kWriter, std::move(writer), std::make_unique<AuditChain>(random), executor, clock,
+                metrics),
+        reader_(Strand::Kind::kReader, std::move(reader), nullptr, executor, clock, metrics) {}
+  ~SqliteLedger() override { WriteRefusals(/*last=*/true); }
+
+  WallTime Now() const override { return clock_.Now(); }
+
+  Task<absl::StatusOr<DurableIntent>> Begin(IntentSpec spec) override {
+    absl::StatusOr<Token> token = co_await writer_.Run<Token>(
+        [spec = std::move(spec)](Transaction& transaction) { return BeginIntent(transaction, spec); });
+    if (!token.ok()) co_return token.status();
+    co_return MakeIntent(*std::move(token), clock_.Boot());
+  }
+
+  Task<absl::StatusOr<Token>> Activate(TokenId id, MadeUpstream made, WallTime expire_time) override {
+    return writer_.Run<Token>([id = std::move(id), made = std::move(made), expire_time](Transaction& transaction) {
+      return ActivateToken(transaction, id, made, expire_time);
+    });
+  }
+
+  Task<absl::Status> Abandon(TokenId id, std::string why) override {
+    absl::StatusOr<Token> token =
+        co_await writer_.Run<Token>([id = std::move(id), why = std::move(why)](Transaction& transaction) {
+          return AbandonToken(transaction, id, why);
+        });
+    co_return token.status();
+  }
+
+  Task<absl::StatusOr<Token>> StartRevoking(TokenId id, RevokeReason reason,
+                                            std::optional<MadeUpstream> made) override {
+    return writer_.Run<Token>([id = std::move(id), reason, made = std::move(made)](Transaction& transaction) {
+      return StartRevokingToken(transaction, id, reason, made);
+    });
+  }
+
+  Task<absl::StatusOr<TokenRecord>> RequestRevocation(TokenId id, std::string caller) override {
+    return writer_.Run<TokenRecord>([id = std::move(id), caller = std::move(caller)](Transaction& transaction) {
+      return RequestTokenRevocation(transaction, id, caller);
+    });
+  }
+
+  Task<absl::StatusOr<Token>> RecordDeath(TokenId id, Proof proof) override {
+    return writer_.Run<Token>(
+        [id = std::move(id), proof](Transaction& transaction) { return RecordTokenDeath(transaction, id, proof); });
+  }
+
+  Task<absl::Status> RecordAttempt(TokenId id, WallTime next_attempt_time, bool parked, std::string why) override {
+    absl::StatusOr<Token> token = co_await writer_.Run<Token>(
+        [id = std::move(id), next_attempt_time, parked, why = std::move(why)](Transaction& transaction) {
+          return RecordFailedAttempt(transaction, id, next_attempt_time, parked, why);
+        });
+    co_return token.status();
+  }
+
+  Task<absl::StatusOr<std::vector<TokenId>>> RecordLook(TokenId id, WallTime began,
+                                                        std::vector<MadeUpstream> found) override {
+    return writer_.Run<std::vector<TokenId>>([id = std::move(id), began, found = std::move(found),
+                                              settle = options_.settle, random = &random_](Transaction& transaction) {
+      return RecordLookResult(transaction, *random, settle, id, began, found);
+    });
+  }
+
+  Task<absl::StatusOr<TokenRecord>> Get(TokenId id) override {
+    return reader_.Run<TokenRecord>(
+        [id = std::move(id)](Transaction& transaction) { return LoadToken(transaction.db, id); });
+  }
+
+  Task<absl::StatusOr<std::vector<Token>>> List(ListQuery query) override {
+    return reader_.Run<std::vector<Token>>(
+        [query = std::move(query)](Transaction& transaction) { return ListRows(transaction, query); });
+  }
+
+  Task<absl::StatusOr<std::optional<RequestRecord>>> FindRequest(std::string caller, RequestKey key) override {
+    return reader_.Run<std::optional<RequestRecord>>(
+        [caller = std::move(caller), key = std::move(key)](Transaction& transaction) {
+          return FindRequestRecord(transaction, caller, key);
+        });
+  }
+
+  Task<absl::StatusOr<Counts>> Count() override {
+    return reader_.Run<Counts>([](Transaction& transaction) { return CountRows(transaction); });
+  }
+
+  Task<absl::StatusOr<std::vector<TokenRecord>>> ClaimDue(int limit) override {
+    if (refusals_.HasDue(clock_.Now())) WriteRefusals(/*last=*/false);
+    return writer_.Run<std::vector<TokenRecord>>(
+        [limit](Transaction& transaction) { return ClaimDueRows(transaction, limit); });
+  }
+
+  Task<absl::StatusOr<std::optional<WallTime>>> NextDue() override {
+    return reader_.Run<std::optional<WallTime>>([](Transaction& transaction) { return NextDueTime(transaction); });
+  }
+
+  void NoteRefusal(Refusal refusal) override {
+    if (refusals_.Note(std::move(refusal), clock_.Now())) WriteRefusals(/*last=*/false);
+  }
+
+ private:
+  void WriteRefusals(bool last) {
+    writer_.Post([this, last](Transaction& transaction) -> absl::Status {
+      std::vector<AuditEvent> events = refusals_.Take(transaction.now, last);
+      for (std::size_t i = 0; i < events.size(); ++i) {
+        const absl::Status written = transaction.chain->Append(transaction.db, events[i]);
+        if (!written.ok()) {
+          refusals_.Return(std::move(events));
+          return written;
+        }
+      }
+      return absl::OkStatus();
+    });
+  }
+
+  const SqliteLedgerOptions options_;
+  const LockFile lock_;
+  Clock& clock_;
+  Random& random_;
+  Refusals refusals_;
+  Strand writer_;
+  Strand reader_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Ledger>> OpenSqliteLedger(SqliteLedgerOptions options, Executor& executor, Clock& clock,
+                                                         Random& random, Metrics& metrics) {
+  absl::StatusOr<LockFile> lock = LockFile::Take(options.path + ".lock");
+  if (!lock.ok()) return lock.status();
+  absl::StatusOr<std::unique_ptr<SqliteDb>> writer = SqliteDb::OpenWriter(options.path, options.busy);
+  if (!writer.ok()) return writer.status();
+  const absl::Status schema = PrepareSchema(**writer, options.path, options.broker);
+  if (!schema.ok()) return schema;
+  absl::StatusOr<std::unique_ptr<SqliteDb>> reader = SqliteDb::OpenReader(options.path, options.busy);
+  if (!reader.ok()) return reader.status();
+  return std::make_unique<SqliteLedger>(std::move(options), *std::move(lock), *std::move(writer), *std::move(reader),
+                                        executor, clock, random, metrics);
+}
+
+}  // namespace tokenbroker

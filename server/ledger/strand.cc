@@ -1,0 +1,136 @@
+#include "server/ledger/strand.h"
+
+#include <algorithm>
+#include <iterator>
+#include <string>
+
+#include "server/base/error.h"
+
+namespace tokenbroker {
+namespace {
+
+// Larger ones would make the first of a batch wait for the last without saving much of the disk's time.
+constexpr std::size_t kBatchMax = 128;
+
+absl::Status RunSql(SqliteDb& db, std::string_view sql) {
+  absl::StatusOr<Statement> statement = db.Prepare(sql);
+  if (!statement.ok()) return statement.status();
+  return statement->Run();
+}
+
+absl::Status Undone() {
+  return Error(absl::StatusCode::kUnavailable, "LEDGER_UNAVAILABLE",
+               "the ledger undid the transaction: it cannot write")
+      .RetryAfter(seconds(1));
+}
+
+}  // namespace
+
+struct Strand::SilentJob final : Strand::Job {
+  explicit SilentJob(absl::AnyInvocable<absl::Status(Transaction&)> work) : operation(std::move(work)) {}
+  absl::Status Do(Transaction& transaction) override { return operation(transaction); }
+  void Finish(const absl::Status&) override {}
+  absl::AnyInvocable<absl::Status(Transaction&)> operation;
+};
+
+Strand::Strand(Kind kind, std::unique_ptr<SqliteDb> db, std::unique_ptr<AuditChain> chain, Executor& executor,
+               Clock& clock, Metrics& metrics)
+    : kind_(kind),
+      db_(std::move(db)),
+      chain_(std::move(chain)),
+      executor_(executor),
+      clock_(clock),
+      metrics_(metrics),
+      thread_(&Strand::Loop, this) {}
+
+Strand::~Strand() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  more_.notify_one();
+  thread_.join();
+}
+
+void Strand::Post(absl::AnyInvocable<absl::Status(Transaction&)> operation) {
+  Enqueue(std::make_unique<SilentJob>(std::move(operation)));
+}
+
+void Strand::Enqueue(std::unique_ptr<Job> job) {
+  {
+    const std::lock_guard lock(mutex_);
+    waiting_.push_back(std::move(job));
+  }
+  more_.notify_one();
+}
+
+void Strand::Loop() {
+  for (;;) {
+    std::vector<std::unique_ptr<Job>> batch;
+    {
+      std::unique_lock lock(mutex_);
+      more_.wait(lock, [this] { return stop_ || !waiting_.empty(); });
+      if (waiting_.empty()) return;
+      const std::size_t size = std::min(waiting_.size(), kBatchMax);
+      const auto end = waiting_.begin() + static_cast<std::ptrdiff_t>(size);
+      batch.assign(std::move_iterator(waiting_.begin()), std::move_iterator(end));
+      waiting_.erase(waiting_.begin(), end);
+    }
+    RunBatch(batch);
+  }
+}
+
+void Strand::RunBatch(std::vector<std::unique_ptr<Job>>& batch) {
+  const BootTime began = clock_.Boot();
+  const AuditChain::Place chain_before = chain_ == nullptr ? AuditChain::Place() : chain_->place();
+  const std::int64_t changes_before = db_->TotalChanges();
+  // A transaction that may write begins as a writer: one that read first could never become one after another's commit.
+  absl::Status end = RunSql(*db_, kind_ == Kind::kWriter ? "BEGIN IMMEDIATE" : "BEGIN");
+  if (end.ok()) {
+    Transaction transaction = {*db_, chain_.get(), clock_.Now()};
+    for (std::unique_ptr<Job>& job : batch) {
+      // SQLite undoes a whole transaction by itself when the disk is full or fails.
+      if (!db_->InTransaction()) break;
+      const AuditChain::Place chain_here = chain_ == nullptr ? AuditChain::Place() : chain_->place();
+      job->result = RunSql(*db_, "SAVEPOINT operation");
+      if (job->result.ok()) job->result = job->Do(transaction);
+      if (!job->result.ok() && db_->InTransaction()) {
+        (void)RunSql(*db_, "ROLLBACK TO operation");
+        if (chain_ != nullptr) chain_->Return(chain_here);
+      }
+      if (db_->InTransaction()) (void)RunSql(*db_, "RELEASE operation");
+    }
+    const bool changed = kind_ == Kind::kWriter && db_->TotalChanges() != changes_before;
+    end = !db_->InTransaction() ? Undone() : changed ? Commit() : RunSql(*db_, "COMMIT");
+  }
+  if (!end.ok()) {
+    if (db_->InTransaction()) (void)RunSql(*db_, "ROLLBACK");
+    if (chain_ != nullptr) chain_->Return(chain_before);
+  }
+  // An empty claim is no transaction worth counting.
+  if (kind_ == Kind::kWriter && (!end.ok() || db_->TotalChanges() != changes_before)) {
+    metrics_.LedgerCommitted(end.ok(), static_cast<int>(batch.size()), clock_.Boot() - began);
+  }
+  for (std::unique_ptr<Job>& job : batch) job->Finish(job->result.ok() ? end : job->result);
+}
+
+// Writes the batch's number with the batch, so that a COMMIT whose end is not known can be asked for afterwards.
+absl::Status Strand::Commit() {
+  ++batches_;
+  absl::StatusOr<Statement> update = db_->Prepare("UPDATE meta SET value = ? WHERE key = 'last_batch'");
+  if (!update.ok()) return update.status();
+  const absl::Status numbered = update->Bind(1, chain_->writer() + '/' + std::to_string(batches_)).Run();
+  if (!numbered.ok()) return numbered;
+  absl::Status committed = RunSql(*db_, "COMMIT");
+  if (committed.ok() || db_->InTransaction()) return committed;
+  return WasCommitted() ? absl::OkStatus() : committed;
+}
+
+bool Strand::WasCommitted() {
+  absl::StatusOr<Statement> select = db_->Prepare("SELECT value FROM meta WHERE key = 'last_batch'");
+  if (!select.ok()) return false;
+  const absl::StatusOr<bool> row = select->Step();
+  return row.ok() && *row && select->Text(0) == chain_->writer() + '/' + std::to_string(batches_);
+}
+
+}  // namespace tokenbroker

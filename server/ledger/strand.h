@@ -1,0 +1,108 @@
+#pragma once
+// A thread that owns one connection to the ledger's file, and what runs on it. The writer packs what waits into one
+// transaction with a savepoint for each operation, so that they share one wait for the disk; the reader runs one
+// operation after the other in snapshots of their own.
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/base/clock.h"
+#include "server/base/executor.h"
+#include "server/base/later.h"
+#include "server/base/task.h"
+#include "server/ledger/audit_chain.h"
+#include "server/ledger/sqlite_db.h"
+#include "server/telemetry/metrics.h"
+
+namespace tokenbroker {
+
+// What an operation works with.
+struct Transaction {
+  SqliteDb& db;
+  AuditChain* chain;  // Null for readers.
+  WallTime now;       // One for the whole batch: what happens together has one time.
+};
+
+// Thread-safe.
+class Strand {
+ public:
+  enum class Kind { kWriter, kReader };
+
+  // `chain`: the writer's, else null.
+  Strand(Kind kind, std::unique_ptr<SqliteDb> db, std::unique_ptr<AuditChain> chain, Executor& executor, Clock& clock,
+         Metrics& metrics);
+  // Runs what waits, then ends.
+  ~Strand();
+
+  // Runs `operation` inside a transaction and answers once that is durable. If the operation fails, what it did is
+  // undone, and only that. A commit that fails answers UNAVAILABLE, after it was made sure that it really did.
+  template <typename T>
+  Task<absl::StatusOr<T>> Run(absl::AnyInvocable<absl::StatusOr<T>(Transaction&)> operation) {
+    auto job = std::make_unique<TypedJob<T>>(std::move(operation));
+    Later<absl::StatusOr<T>> later(executor_, [this, &job](typename Later<absl::StatusOr<T>>::Done done) {
+      job->done = std::move(done);
+      Enqueue(std::move(job));
+    });
+    co_return co_await later;
+  }
+
+  // The same, with nobody waiting for it.
+  void Post(absl::AnyInvocable<absl::Status(Transaction&)> operation);
+
+ private:
+  struct Job {
+    virtual ~Job() = default;
+    virtual absl::Status Do(Transaction& transaction) = 0;
+    // Called once, after the transaction: `end` is not OK if what Do did was not kept.
+    virtual void Finish(const absl::Status& end) = 0;
+    absl::Status result;
+  };
+  template <typename T>
+  struct TypedJob final : Job {
+    explicit TypedJob(absl::AnyInvocable<absl::StatusOr<T>(Transaction&)> work) : operation(std::move(work)) {}
+    absl::Status Do(Transaction& transaction) override {
+      value = operation(transaction);
+      return value.status();
+    }
+    void Finish(const absl::Status& end) override {
+      if (end.ok()) {
+        done(std::move(value));
+      } else {
+        done(end);
+      }
+    }
+    absl::AnyInvocable<absl::StatusOr<T>(Transaction&)> operation;
+    absl::StatusOr<T> value = absl::UnknownError("not run");
+    typename Later<absl::StatusOr<T>>::Done done;
+  };
+  struct SilentJob;
+
+  void Enqueue(std::unique_ptr<Job> job);
+  void Loop();
+  void RunBatch(std::vector<std::unique_ptr<Job>>& batch);
+  absl::Status Commit();
+  bool WasCommitted();
+
+  const Kind kind_;
+  const std::unique_ptr<SqliteDb> db_;
+  const std::unique_ptr<AuditChain> chain_;
+  Executor& executor_;
+  Clock& clock_;
+  Metrics& metrics_;
+  std::int64_t batches_ = 0;
+
+  std::mutex mutex_;
+  std::condition_variable more_;
+  std::vector<std::unique_ptr<Job>> waiting_;
+  bool stop_ = false;
+  std::thread thread_;  // Last: it uses all of the above.
+};
+
+}  // namespace tokenbroker

@@ -1,0 +1,36 @@
+#include "server/process.h"
+
+#include <gtest/gtest.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+namespace tokenbroker {
+namespace {
+
+TEST(ProcessTest, RefusesWhatWouldPrintSecrets) {
+  EXPECT_TRUE(CheckEnvironment({"PATH=/bin", "GRPC_VERBOSITY=ERROR", "GRPC_TRACE=", "SSLKEYLOGFILE="}).ok());
+  for (const std::string entry :
+       {"GRPC_TRACE=all", "GRPC_VERBOSITY=DEBUG", "GRPC_VERBOSITY=debug", "SSLKEYLOGFILE=x"}) {
+    const absl::Status status = CheckEnvironment({"PATH=/bin", entry});
+    EXPECT_FALSE(status.ok()) << entry;
+    EXPECT_NE(std::string(status.message()).find(entry.substr(0, entry.find('='))), std::string::npos);
+  }
+}
+
+TEST(ProcessTest, FindsProxyVariablesInAnyCase) {
+  const std::vector<std::string> found =
+      ProxyVariables({"HTTPS_PROXY=http://x", "http_proxy=", "No_Proxy=*", "PROXY=x", "PATH=/bin"});
+  EXPECT_EQ(found, (std::vector<std::string>{"HTTPS_PROXY", "http_proxy", "No_Proxy"}));
+}
+
+TEST(ProcessTest, LeavesNoCore) {
+  ASSERT_TRUE(HardenProcess().ok());
+  rlimit limit{1, 1};
+  ASSERT_EQ(getrlimit(RLIMIT_CORE, &limit), 0);
+  EXPECT_EQ(limit.rlim_cur, 0u);
+  EXPECT_EQ(limit.rlim_max, 0u);
+  EXPECT_EQ(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 0);
+}
+
+}  // namespace
+}  // namespace tokenbroker

@@ -1,0 +1,217 @@
+#include "server/telemetry/metrics.h"
+
+#include <prometheus/counter.h>
+#include <prometheus/family.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+
+#include <algorithm>
+#include <array>
+#include <span>
+
+namespace tokenbroker {
+namespace {
+
+using prometheus::BuildCounter;
+using prometheus::BuildGauge;
+using prometheus::BuildHistogram;
+using prometheus::Counter;
+using prometheus::Family;
+using prometheus::Gauge;
+using prometheus::Histogram;
+
+using Words = std::span<const std::string_view>;
+
+// The closed sets of label values: what is none of them becomes "other".
+constexpr std::array<std::string_view, 5> kMethods = {"CreateToken", "GetToken", "ListTokens", "RevokeToken",
+                                                      "GetCaller"};
+constexpr std::array<std::string_view, 17> kCodes = {
+    "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
+    "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
+    "ABORTED",   "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
+    "DATA_LOSS", "UNAUTHENTICATED"};
+constexpr std::array<std::string_view, 6> kOperations = {"mint",        "revoke",  "get_token",
+                                                         "list_tokens", "resolve", "issuer"};
+constexpr std::array<std::string_view, 9> kUpstreamOutcomes = {
+    "done", "refused", "unknown", "rate_limited", "not_found", "unavailable", "issuer_dead", "not_sent", "cancelled"};
+constexpr std::array<std::string_view, 4> kDecisionReasons = {"GRANTED", "NOT_GRANTED", "TARGET_FORBIDDEN",
+                                                              "TARGET_NOT_FOUND"};
+constexpr std::array<std::string_view, 6> kStates = {"PENDING", "ACTIVE",  "REVOKING",
+                                                     "REVOKED", "EXPIRED", "ABANDONED"};
+constexpr std::array<std::string_view, 3> kAttempts = {"proved", "retry", "parked"};
+constexpr std::array<std::string_view, 3> kLooks = {"nothing", "found", "failed"};
+constexpr std::array<std::string_view, 3> kAuthenticationFailures = {"CERTIFICATE_EXPIRED", "IDENTITY_INVALID",
+                                                                     "UNKNOWN_CALLER"};
+constexpr std::array<std::string_view, 1> kDangers = {"allow_admin_targets"};
+
+std::string Known(Words words, std::string_view word) {
+  return std::string(std::find(words.begin(), words.end(), word) == words.end() ? "other" : word);
+}
+
+const Histogram::BucketBoundaries kLatency = {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2,
+                                              0.5,   1,     2,     5,    10,   30,   60};
+const Histogram::BucketBoundaries kCommit = {0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5};
+const Histogram::BucketBoundaries kBatch = {1, 2, 4, 8, 16, 32, 64, 128, 256};
+const Histogram::BucketBoundaries kLag = {0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 1.5, 2, 5, 10, 60, 600, 3600, 86400};
+
+double Seconds(Duration duration) { return static_cast<double>(duration.count()) / 1e6; }
+
+#ifndef TOKENBROKER_VERSION
+#define TOKENBROKER_VERSION "0.1.0"
+#endif
+
+}  // namespace
+
+struct Metrics::Families {
+  std::shared_ptr<prometheus::Registry> registry = std::make_shared<prometheus::Registry>();
+
+  Family<Counter>& CounterFamily(const char* name, const char* help) {
+    return BuildCounter().Name(name).Help(help).Register(*registry);
+  }
+  Family<Gauge>& GaugeFamily(const char* name, const char* help) {
+    return BuildGauge().Name(name).Help(help).Register(*registry);
+  }
+  Family<Histogram>& HistogramFamily(const char* name, const char* help) {
+    return BuildHistogram().Name(name).Help(help).Register(*registry);
+  }
+
+  Family<Counter>& rpc_requests =
+      CounterFamily("tokenbroker_rpc_requests_total", "Calls that ended, by method and gRPC code.");
+  Family<Histogram>& rpc_duration =
+      HistogramFamily("tokenbroker_rpc_duration_seconds", "From a call's arrival to its answer.");
+  Family<Counter>& upstream_requests =
+      CounterFamily("tokenbroker_upstream_requests_total", "Requests to GitLab, by operation and outcome.");
+  Family<Histogram>& upstream_duration =
+      HistogramFamily("tokenbroker_upstream_duration_seconds", "From sending a request to GitLab to its end.");
+  Gauge& upstream_in_flight =
+      GaugeFamily("tokenbroker_upstream_in_flight", "Operations that hold a slot for GitLab now.").Add({});
+  Gauge& upstream_waiting =
+      GaugeFamily("tokenbroker_upstream_waiting", "Operations that wait for a slot for GitLab now.").Add({});
+  Gauge& upstream_skew = GaugeFamily("tokenbroker_upstream_skew_seconds", "GitLab's clock minus the broker's.").Add({});
+  Gauge& issuer_alive =
+      GaugeFamily("tokenbroker_issuer_alive", "1 while the issuer's credential is not known to be dead.").Add({});
+  Gauge& issuer_expire_time =
+      GaugeFamily("tokenbroker_issuer_expire_time_seconds",
+                  "Unix time at which the issuer's credential ends; 0 if it is not known or never.")
+          .Add({});
+  Family<Counter>& ledger_commits =
+      CounterFamily("tokenbroker_ledger_commits_total", "Transactions of the ledger, by outcome.");
+  Histogram& ledger_commit_duration =
+      HistogramFamily("tokenbroker_ledger_commit_duration_seconds", "From a transaction's begin to its durable end.")
+          .Add({}, kCommit);
+  Histogram& ledger_batch_size =
+      HistogramFamily("tokenbroker_ledger_batch_size", "Operations that shared one transaction.").Add({}, kBatch);
+  Family<Counter>& decisions =
+      CounterFamily("tokenbroker_decisions_total", "Decisions of the policy, by outcome and reason.");
+  Family<Gauge>& tokens = GaugeFamily("tokenbroker_tokens", "Tokens in the ledger, by state.");
+  Gauge& tokens_parked =
+      GaugeFamily("tokenbroker_tokens_parked", "Tokens whose death GitLab's answers do not prove.").Add({});
+  Histogram& revocation_lag =
+      HistogramFamily("tokenbroker_revocation_lag_seconds", "From a token's expire_time to the proof of its death.")
+          .Add({}, kLag);
+  Family<Counter>& revocation_attempts =
+      CounterFamily("tokenbroker_revocation_attempts_total", "Attempts to prove a token dead, by outcome.");
+  Family<Counter>& looks =
+      CounterFamily("tokenbroker_looks_total", "Looks for what a lost answer left at GitLab, by outcome.");
+  Counter& late_orphans = CounterFamily("tokenbroker_late_orphans_total",
+                                        "Tokens found alive at GitLab after their intent had been closed as abandoned.")
+                              .Add({});
+  Counter& family_alarms = CounterFamily("tokenbroker_family_alarms_total",
+                                         "Tokens that went on extending themselves after five rounds of revocation.")
+                               .Add({});
+  Family<Counter>& authentication_failures =
+      CounterFamily("tokenbroker_authentication_failures_total", "Calls whose caller was not recognised, by reason.");
+  Gauge& policy_loaded =
+      GaugeFamily("tokenbroker_policy_loaded", "1 while a policy is in force, 0 while all is denied.").Add({});
+  Counter& policy_load_failures =
+      CounterFamily("tokenbroker_policy_load_failures_total", "Policy files that could not be taken up.").Add({});
+  Gauge& policy_load_time =
+      GaugeFamily("tokenbroker_policy_load_time_seconds", "Unix time at which the policy in force was loaded.").Add({});
+  Family<Gauge>& danger = GaugeFamily("tokenbroker_danger", "1 for each switch under danger that is on.");
+  Family<Gauge>& build_info = GaugeFamily("tokenbroker_build_info", "Always 1; the version is the label.");
+};
+
+Metrics::Metrics() : families_(std::make_unique<Families>()) {
+  families_->build_info.Add({{"version", TOKENBROKER_VERSION}}).Set(1);
+  // A series that appears only with the first failure hides the step from 0 to 1.
+  for (const std::string_view reason : kAuthenticationFailures) {
+    families_->authentication_failures.Add({{"reason", std::string(reason)}});
+  }
+  for (const std::string_view state : kStates) families_->tokens.Add({{"state", std::string(state)}});
+}
+
+Metrics::~Metrics() = default;
+
+std::shared_ptr<prometheus::Registry> Metrics::registry() const { return families_->registry; }
+
+void Metrics::RpcEnded(std::string_view method, std::string_view code, Duration took) {
+  const std::string known = Known(kMethods, method);
+  families_->rpc_requests.Add({{"method", known}, {"code", Known(kCodes, code)}}).Increment();
+  families_->rpc_duration.Add({{"method", known}}, kLatency).Observe(Seconds(took));
+}
+
+void Metrics::UpstreamEnded(std::string_view operation, std::string_view outcome, Duration took) {
+  const std::string known = Known(kOperations, operation);
+  families_->upstream_requests.Add({{"operation", known}, {"outcome", Known(kUpstreamOutcomes, outcome)}}).Increment();
+  families_->upstream_duration.Add({{"operation", known}}, kLatency).Observe(Seconds(took));
+}
+
+void Metrics::SetUpstreamLoad(int in_flight, int waiting) {
+  families_->upstream_in_flight.Set(in_flight);
+  families_->upstream_waiting.Set(waiting);
+}
+
+void Metrics::SetUpstreamSkew(Duration skew) { families_->upstream_skew.Set(Seconds(skew)); }
+
+void Metrics::SetIssuer(bool alive, std::int64_t expire_unix_seconds) {
+  families_->issuer_alive.Set(alive ? 1 : 0);
+  families_->issuer_expire_time.Set(static_cast<double>(expire_unix_seconds));
+}
+
+void Metrics::LedgerCommitted(bool ok, int operations, Duration took) {
+  families_->ledger_commits.Add({{"outcome", ok ? "done" : "failed"}}).Increment();
+  families_->ledger_commit_duration.Observe(Seconds(took));
+  families_->ledger_batch_size.Observe(operations);
+}
+
+void Metrics::Decided(bool allowed, std::string_view reason) {
+  families_->decisions.Add({{"outcome", allowed ? "allowed" : "denied"}, {"reason", Known(kDecisionReasons, reason)}})
+      .Increment();
+}
+
+void Metrics::SetTokens(std::string_view state, std::int64_t count) {
+  families_->tokens.Add({{"state", Known(kStates, state)}}).Set(static_cast<double>(count));
+}
+
+void Metrics::SetParked(std::int64_t count) { families_->tokens_parked.Set(static_cast<double>(count)); }
+
+void Metrics::RevocationProved(Duration lag) { families_->revocation_lag.Observe(Seconds(lag)); }
+
+void Metrics::RevocationAttempted(std::string_view outcome) {
+  families_->revocation_attempts.Add({{"outcome", Known(kAttempts, outcome)}}).Increment();
+}
+
+void Metrics::Looked(std::string_view outcome) {
+  families_->looks.Add({{"outcome", Known(kLooks, outcome)}}).Increment();
+}
+
+void Metrics::LateOrphan() { families_->late_orphans.Increment(); }
+
+void Metrics::FamilyAlarm() { families_->family_alarms.Increment(); }
+
+void Metrics::AuthenticationFailed(std::string_view reason) {
+  families_->authentication_failures.Add({{"reason", Known(kAuthenticationFailures, reason)}}).Increment();
+}
+
+void Metrics::PolicyLoaded(bool ok, WallTime when) {
+  if (!ok) return families_->policy_load_failures.Increment();
+  families_->policy_loaded.Set(1);
+  families_->policy_load_time.Set(static_cast<double>(MicrosOf(when)) / 1e6);
+}
+
+void Metrics::SetDanger(std::string_view name, bool on) {
+  families_->danger.Add({{"switch", Known(kDangers, name)}}).Set(on ? 1 : 0);
+}
+
+}  // namespace tokenbroker
