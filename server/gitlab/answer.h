@@ -1,0 +1,36 @@
+#pragma once
+// What an answer of GitLab means. Pure.
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "server/base/clock.h"
+#include "server/gitlab/curl_loop.h"
+
+namespace tokenbroker {
+
+// Whether a change that ended so was refused for certain: it was never sent, or GitLab itself said no. Not certain are
+// a missing or cut answer, redirects, 408, 5xx, and any 4xx that a proxy in front may have written: only answers of
+// GitLab's application carry X-Gitlab-Meta.
+bool IsCertainRefusal(const HttpAnswer& answer);
+
+// Whether the application itself answered.
+bool IsFromGitLab(const HttpAnswer& answer);
+
+// Whether GitLab says that the credential itself is revoked or expired. A 401 without that says nothing: GitLab answers
+// it also for what is not there or not ours.
+bool SaysInvalidToken(const HttpAnswer& answer);
+
+// The failure, with its reason (see GitLab) and GitLab's own words: at most 512 bytes of them, without control
+// characters and without anything that looks like a token. `issuer` is blotted out wherever it stands.
+absl::Status FailureOf(const HttpAnswer& answer, std::string_view issuer, WallTime now);
+
+// How long GitLab asks us to wait: Retry-After of a 429, or RateLimit-Reset when RateLimit-Remaining is 0.
+std::optional<Duration> PauseAsked(const HttpAnswer& answer, WallTime now);
+
+// A text of somebody else's as it may be shown: see FailureOf.
+std::string Presentable(std::string_view text, std::string_view issuer);
+
+}  // namespace tokenbroker

@@ -1,0 +1,330 @@
+#include "server/gitlab/http_gitlab.h"
+
+#include <algorithm>
+#include <cctype>
+#include <utility>
+#include <vector>
+
+#include "server/base/error.h"
+#include "server/base/json_writer.h"
+#include "server/domain/expiry.h"
+#include "server/gitlab/answer.h"
+#include "server/gitlab/curl_loop.h"
+#include "server/gitlab/exchange.h"
+#include "server/gitlab/issuer.h"
+#include "server/gitlab/json.h"
+
+namespace tokenbroker {
+namespace {
+
+constexpr int kPagesMax = 100;
+// Reads of the issuer watch and the like take no slot: a few connections more than there are slots.
+constexpr int kSpareConnections = 8;
+
+bool IsLoopback(const std::string& url) {
+  const std::size_t host = url.find("//");
+  const std::string_view rest = std::string_view(url).substr(host + 2);
+  return rest.starts_with("127.") || rest.starts_with("localhost") || rest.starts_with("[::1]");
+}
+
+std::string SegmentOf(const ResolvedTarget& target) {
+  return target.id != 0 ? std::to_string(target.id) : PercentEncode(target.path);
+}
+
+absl::Status NotSupported(TargetKind kind) {
+  return Error(absl::StatusCode::kFailedPrecondition, "TARGET_KIND_NOT_SUPPORTED",
+               "token.target: this broker does not make " + std::string(NameOf(kind)) + " tokens yet")
+      .Field("token.target", "must be a user or a project")
+      .Precondition("TARGET_KIND", std::string(NameOf(kind)), "only users and projects are supported");
+}
+
+bool IsSupported(TargetKind kind) { return kind == TargetKind::kUser || kind == TargetKind::kProject; }
+
+// "project_7_bot_...", "group_5_bot_...": GitLab makes such a user for each of its resource tokens.
+bool IsResourceBot(std::string_view username) {
+  for (const std::string_view kind : {"project_", "group_"}) {
+    if (!username.starts_with(kind)) continue;
+    std::string_view rest = username.substr(kind.size());
+    std::size_t digits = 0;
+    while (digits < rest.size() && std::isdigit(static_cast<unsigned char>(rest[digits])) != 0) ++digits;
+    if (digits > 0 && rest.substr(digits).starts_with("_bot")) return true;
+  }
+  return false;
+}
+
+std::string MintBody(const MintSpec& spec) {
+  JsonWriter json;
+  json.Object([&] {
+    json.Field("name", spec.name);
+    json.Field("description", spec.description);
+    json.Array("scopes", [&] {
+      for (const std::string& scope : spec.scopes) json.Item(scope);
+    });
+    json.Field("expires_at", FormatDate(spec.expires_at));
+    if (spec.target.kind == TargetKind::kProject) json.Field("access_level", spec.access_level);
+  });
+  return json.Take();
+}
+
+class HttpGitLab final : public GitLab {
+ public:
+  explicit HttpGitLab(std::unique_ptr<Exchange> exchange) : exchange_(std::move(exchange)) {}
+
+  // POST /users/:id/personal_access_tokens, POST /projects/:id/access_tokens
+  Task<Ended<Minted>> Mint(CallContext call, DurableIntent intent, MintSpec spec) override {
+    if (!IsSupported(spec.target.kind)) co_return Refused{NotSupported(spec.target.kind)};
+    ApiRequest request;
+    request.operation = "mint";
+    request.method = "POST";
+    request.path = spec.target.kind == TargetKind::kUser
+                       ? "/users/" + SegmentOf(spec.target) + "/personal_access_tokens"
+                       : "/projects/" + SegmentOf(spec.target) + "/access_tokens";
+    request.body = MintBody(spec);
+    request.once = true;
+    request.send_before = intent.committed() + kSendWindow;
+    absl::StatusOr<HttpAnswer> answer = co_await exchange_->Send(std::move(call), std::move(request));
+    if (!answer.ok()) co_return Refused{answer.status()};
+    if (answer->status == 201) {
+      std::optional<Minted> minted = ParseMinted(answer->body);
+      if (minted.has_value()) co_return *std::move(minted);
+      co_return Unknown{exchange_->Failure(*answer)};
+    }
+    const absl::Status why = exchange_->Failure(*answer);
+    Wipe(answer->body);
+    if (IsCertainRefusal(*answer)) co_return Refused{why};
+    co_return Unknown{why};
+  }
+
+  // DELETE /personal_access_tokens/:id, DELETE /projects/:id/access_tokens/:token_id
+  Task<Ended<Deleted>> Revoke(CallContext call, UpstreamRef ref) override {
+    if (!IsSupported(ref.target.kind)) co_return Refused{NotSupported(ref.target.kind)};
+    Ended<Deleted> end = co_await Delete(call, ref, /*by_id=*/ref.target.kind == TargetKind::kUser);
+    const auto* refused = std::get_if<Refused>(&end);
+    const bool hidden = refused != nullptr && ReasonOf(refused->why) == "UPSTREAM_NOT_FOUND";
+    if (!hidden || ref.target.kind == TargetKind::kUser) co_return end;
+    // The project's own route does not see a bot that has lost its membership; an administrator's route does.
+    const bool admin = co_await IsAdmin(call);
+    if (!admin) co_return end;
+    co_return co_await Delete(std::move(call), std::move(ref), /*by_id=*/true);
+  }
+
+  // GET /personal_access_tokens/:id, GET /projects/:id/access_tokens/:token_id
+  Task<absl::StatusOr<std::optional<UpstreamToken>>> GetToken(CallContext call, UpstreamRef ref) override {
+    if (!IsSupported(ref.target.kind)) co_return NotSupported(ref.target.kind);
+    const bool admin = co_await IsAdmin(call);
+    ApiRequest request;
+    request.operation = "get_token";
+    request.method = "GET";
+    request.path = PathOf(ref, /*by_id=*/admin || ref.target.kind == TargetKind::kUser);
+    absl::StatusOr<HttpAnswer> answer = co_await exchange_->Send(std::move(call), std::move(request));
+    if (!answer.ok()) co_return answer.status();
+    if (answer->status == 200) {
+      std::optional<UpstreamToken> token = ParseToken(std::move(answer->body));
+      if (token.has_value()) co_return std::optional<UpstreamToken>(std::move(token));
+    }
+    const bool hidden = answer->status == 401 && !admin;  // "Not yours, or not there."
+    if (hidden || (answer->status == 404 && IsFromGitLab(*answer))) co_return std::optional<UpstreamToken>();
+    co_return exchange_->Failure(*answer);
+  }
+
+  // GET /application/settings; GET /projects/:id and GET /users/:id
+  Task<absl::StatusOr<bool>> ProvesAbsence(CallContext call, UpstreamRef ref) override {
+    const absl::StatusOr<HttpAnswer> settings = co_await Get(call, "issuer", "/application/settings");
+    if (!settings.ok()) co_return settings.status();
+    if (settings->status == 200) co_return true;  // An administrator sees every token by its id.
+    if (!IsFromGitLab(*settings) || settings->status >= 500) co_return exchange_->Failure(*settings);
+    if (ref.target.kind != TargetKind::kProject || ref.user_id == 0) co_return false;
+    const absl::StatusOr<HttpAnswer> project = co_await Get(call, "resolve", "/projects/" + SegmentOf(ref.target));
+    if (!project.ok()) co_return project.status();
+    if (project->status != 200) co_return false;
+    const absl::StatusOr<HttpAnswer> bot = co_await Get(call, "resolve", "/users/" + std::to_string(ref.user_id));
+    if (!bot.ok()) co_return bot.status();
+    co_return bot->status == 404 && IsFromGitLab(*bot);
+  }
+
+  // GET /personal_access_tokens, GET /projects/:id/access_tokens
+  Task<absl::StatusOr<std::vector<UpstreamToken>>> ListTokens(CallContext call, UpstreamQuery query) override {
+    if (!IsSupported(query.target.kind)) co_return NotSupported(query.target.kind);
+    const bool admin = co_await IsAdmin(call);
+    const bool by_project = query.target.kind == TargetKind::kProject && !admin;
+    std::string path =
+        by_project ? "/projects/" + SegmentOf(query.target) + "/access_tokens?" : "/personal_access_tokens?";
+    path += query.active_only ? "state=active" : "revoked=false";
+    if (!query.search.empty()) path += "&search=" + PercentEncode(query.search);
+    if (query.created_after.has_value()) {
+      path += "&created_after=" + PercentEncode(FormatRfc3339(*query.created_after));
+    }
+    // A project's own list knows no user_id; there it is compared below.
+    if (query.user_id != 0 && !by_project) path += "&user_id=" + std::to_string(query.user_id);
+    path += "&per_page=100&page=";
+
+    std::vector<UpstreamToken> tokens;
+    std::string page = "1";
+    for (int pages = 0; pages < kPagesMax && !page.empty(); ++pages) {
+      absl::StatusOr<HttpAnswer> answer = co_await Get(call, "list_tokens", path + page);
+      if (!answer.ok()) co_return answer.status();
+      if (answer->status != 200) co_return exchange_->Failure(*answer);
+      page = PercentEncode(answer->header("x-next-page"));
+      std::optional<std::vector<UpstreamToken>> list = ParseTokens(std::move(answer->body));
+      if (!list.has_value()) co_return exchange_->Failure(*answer);
+      for (UpstreamToken& token : *list) {
+        if (query.user_id == 0 || token.user_id == query.user_id) tokens.push_back(std::move(token));
+      }
+    }
+    if (!page.empty()) {
+      co_return Error(absl::StatusCode::kUnavailable, "UPSTREAM_UNAVAILABLE",
+                      "GitLab's list has more than 10,000 rows");
+    }
+    co_return tokens;
+  }
+
+  // GET /users/:id, GET /users?username=, GET /projects/:id
+  Task<absl::StatusOr<TargetFacts>> Resolve(CallContext call, Target target) override {
+    if (!IsSupported(target.kind)) co_return NotSupported(target.kind);
+    const std::optional<std::int64_t> id = target.id();
+    std::string path = target.kind == TargetKind::kProject ? "/projects/" + PercentEncode(target.ref)
+                       : id.has_value()                    ? "/users/" + std::to_string(*id)
+                                                           : "/users?username=" + PercentEncode(target.ref);
+    absl::StatusOr<HttpAnswer> answer = co_await Get(call, "resolve", std::move(path));
+    if (!answer.ok()) co_return answer.status();
+    if (answer->status != 200) co_return exchange_->Failure(*answer);
+    if (target.kind == TargetKind::kProject) {
+      const std::optional<UpstreamProject> project = ParseProject(std::move(answer->body));
+      if (!project.has_value()) co_return exchange_->Failure(*answer);
+      TargetFacts facts;
+      facts.target = {target.instance, TargetKind::kProject, project->id, project->full_path};
+      co_return facts;
+    }
+    std::optional<UpstreamUser> user;
+    if (id.has_value()) {
+      user = ParseUser(std::move(answer->body));
+      if (!user.has_value()) co_return exchange_->Failure(*answer);
+    } else {
+      const std::optional<std::vector<UpstreamUser>> users = ParseUsers(std::move(answer->body));
+      if (!users.has_value()) co_return exchange_->Failure(*answer);
+      if (users->size() != 1) {
+        co_return Error(absl::StatusCode::kNotFound, "UPSTREAM_NOT_FOUND", "GitLab knows no user of this name");
+      }
+      user = users->front();
+    }
+    const std::int64_t issuer = co_await IssuerId(call);
+    TargetFacts facts;
+    facts.target = {target.instance, TargetKind::kUser, user->id, user->username};
+    facts.active = user->active;
+    facts.bot = user->bot;
+    facts.is_admin = user->is_admin;
+    facts.is_issuer = user->id == issuer;
+    co_return facts;
+  }
+
+  // GET /personal_access_tokens/self, /user, /application/settings, /metadata
+  Task<absl::StatusOr<IssuerFacts>> CheckIssuer(CallContext call) override {
+    absl::StatusOr<HttpAnswer> self = co_await Get(call, "issuer", "/personal_access_tokens/self");
+    if (!self.ok()) co_return self.status();
+    std::optional<UpstreamToken> token;
+    if (self->status == 200) token = ParseToken(std::move(self->body));
+    if (!token.has_value()) co_return exchange_->Failure(*self);
+    IssuerFacts facts;
+    facts.token_id = token->id;
+    facts.user_id = token->user_id;
+    facts.scopes = token->scopes;
+    facts.expires_at = token->expires_at;
+
+    absl::StatusOr<HttpAnswer> me = co_await Get(call, "issuer", "/user");
+    if (!me.ok()) co_return me.status();
+    if (me->status == 200) {
+      const std::optional<UpstreamUser> user = ParseUser(std::move(me->body));
+      if (user.has_value()) facts.username = user->username;
+    } else if (!IsFromGitLab(*me) || me->status >= 500) {
+      co_return exchange_->Failure(*me);
+    }
+    if (IsResourceBot(facts.username)) {
+      co_return Error(absl::StatusCode::kFailedPrecondition, "ISSUER_NOT_ALLOWED",
+                      "the issuer file holds a project or group access token (of " + facts.username +
+                          "), which GitLab does not let make tokens; use one of an administrator or a service account");
+    }
+    absl::StatusOr<HttpAnswer> settings = co_await Get(call, "issuer", "/application/settings");
+    if (!settings.ok()) co_return settings.status();
+    if (settings->status == 200) {
+      const std::optional<UpstreamSettings> known = ParseSettings(std::move(settings->body));
+      if (!known.has_value()) co_return exchange_->Failure(*settings);
+      facts.is_admin = true;
+      facts.max_lifetime_days = known->max_lifetime_days;
+    } else if (!IsFromGitLab(*settings) || settings->status >= 500) {
+      co_return exchange_->Failure(*settings);
+    }
+    absl::StatusOr<HttpAnswer> metadata = co_await Get(call, "issuer", "/metadata");
+    if (!metadata.ok()) co_return metadata.status();
+    if (metadata->status == 200) {
+      facts.gitlab_version = Presentable(ParseVersion(std::move(metadata->body)).value_or(""), "");
+    }
+    issuer_ = facts;
+    co_return facts;
+  }
+
+  std::optional<Duration> Skew() const override { return exchange_->skew(); }
+
+ private:
+  static std::string PathOf(const UpstreamRef& ref, bool by_id) {
+    if (by_id) return "/personal_access_tokens/" + std::to_string(ref.token_id);
+    return "/projects/" + SegmentOf(ref.target) + "/access_tokens/" + std::to_string(ref.token_id);
+  }
+
+  Task<absl::StatusOr<HttpAnswer>> Get(CallContext call, std::string operation, std::string path) {
+    ApiRequest request;
+    request.operation = std::move(operation);
+    request.method = "GET";
+    request.path = std::move(path);
+    return exchange_->Send(std::move(call), std::move(request));
+  }
+
+  Task<Ended<Deleted>> Delete(CallContext call, UpstreamRef ref, bool by_id) {
+    ApiRequest request;
+    request.operation = "revoke";
+    request.method = "DELETE";
+    request.path = PathOf(ref, by_id);
+    const absl::StatusOr<HttpAnswer> answer = co_await exchange_->Send(call.Detached(), std::move(request));
+    if (!answer.ok()) co_return Refused{answer.status()};
+    if (answer->status == 204) co_return Deleted{};
+    const absl::Status why = exchange_->Failure(*answer);
+    if (IsCertainRefusal(*answer)) co_return Refused{why};
+    co_return Unknown{why};
+  }
+
+  // What was learned of the issuer; asked now if nothing was yet. Not an administrator while that is not known.
+  Task<bool> IsAdmin(CallContext call) {
+    if (!issuer_.has_value()) (void)co_await CheckIssuer(std::move(call));
+    co_return issuer_.has_value() && issuer_->is_admin;
+  }
+  Task<std::int64_t> IssuerId(CallContext call) {
+    if (!issuer_.has_value()) (void)co_await CheckIssuer(std::move(call));
+    co_return issuer_.has_value() ? issuer_->user_id : 0;
+  }
+
+  const std::unique_ptr<Exchange> exchange_;
+  std::optional<IssuerFacts> issuer_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<GitLab>> MakeHttpGitLab(const HttpGitLabOptions& options, Executor& executor,
+                                                       Clock& clock, Slots& slots, Metrics& metrics, Log& log) {
+  absl::StatusOr<std::unique_ptr<Issuer>> issuer = Issuer::Open(options.issuer_file, clock, metrics, log);
+  if (!issuer.ok()) return issuer.status();
+  CurlLoopOptions curl;
+  curl.ca_file = options.ca_file;
+  curl.proxy = options.proxy;
+  curl.plain_http = options.url.starts_with("http://");
+  curl.max_connections = options.max_connections + kSpareConnections;
+  if (curl.plain_http && !IsLoopback(options.url)) {
+    return absl::InvalidArgumentError("gitlab.url: must be https, except on loopback");
+  }
+  std::string url = options.url;
+  while (url.ends_with('/')) url.pop_back();
+  auto exchange =
+      std::make_unique<Exchange>(std::move(url), std::make_unique<CurlLoop>(std::move(curl), executor, clock),
+                                 *std::move(issuer), clock, slots, metrics, log);
+  return std::make_unique<HttpGitLab>(std::move(exchange));
+}
+
+}  // namespace tokenbroker

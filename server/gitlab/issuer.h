@@ -1,0 +1,64 @@
+#pragma once
+// The broker's own credential at GitLab, in a file that an operator may exchange at any time.
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/base/clock.h"
+#include "server/base/secret.h"
+#include "server/telemetry/log.h"
+#include "server/telemetry/metrics.h"
+
+namespace tokenbroker {
+
+// Reads the credential: one line, not empty, without control characters; one newline at its end is taken off.
+// INVALID_ARGUMENT or NOT_FOUND, naming the file and the rule, never the content.
+absl::StatusOr<Secret> ReadIssuerFile(const std::string& path);
+
+// Runs on the executor alone.
+//
+// A credential that GitLab calls revoked or expired is silent from that moment: GitLab bans addresses that go on
+// knocking with dead tokens, and healthy neighbours with them. It is tried again once a minute, and when its file
+// changes.
+class Issuer {
+ public:
+  static absl::StatusOr<std::unique_ptr<Issuer>> Open(const std::string& path, Clock& clock, Metrics& metrics,
+                                                      Log& log);
+
+  // The credential for one request. UNAVAILABLE, reason ISSUER_DEAD with RetryAfter, while it is silent.
+  absl::StatusOr<Secret> Take();
+
+  // GitLab said that the credential `used` is dead. Nothing happens if the file holds another one by now.
+  void ProveDead(std::string_view used);
+  // It worked.
+  void ProveAlive();
+
+  // For blotting it out of texts.
+  std::string_view Reveal() const { return secret_.Reveal(); }
+
+ private:
+  struct Stamp {
+    std::int64_t modified_ns = 0, size = 0;
+    std::uint64_t inode = 0;
+    bool operator==(const Stamp&) const = default;
+  };
+
+  Issuer(std::string path, Secret secret, Clock& clock, Metrics& metrics, Log& log);
+  static Stamp StampOf(const std::string& path);
+  void LookAtFile();
+
+  const std::string path_;
+  Clock& clock_;
+  Metrics& metrics_;
+  Log& log_;
+  Secret secret_;
+  Stamp stamp_;
+  BootTime next_look_{};
+  bool dead_ = false;
+  BootTime next_probe_{};
+};
+
+}  // namespace tokenbroker
