@@ -1,0 +1,246 @@
+#include "server/rpc/convert.h"
+
+#include <utility>
+#include <vector>
+
+#include "server/base/error.h"
+#include "server/base/time_text.h"
+
+namespace tokenbroker {
+namespace {
+
+// protobuf's own bounds: about 10,000 years for a duration, the years 1 to 9999 for a timestamp.
+constexpr std::int64_t kDurationMaxSeconds = 315'576'000'000;
+constexpr std::int64_t kTimestampMinSeconds = -62'135'596'800;
+constexpr std::int64_t kTimestampMaxSeconds = 253'402'300'799;
+constexpr int kNanosMax = 999'999'999;
+
+using Violations = std::vector<FieldViolation>;
+
+absl::Status ToStatus(const Violations& violations) {
+  std::string message = violations[0].field + ": " + violations[0].description;
+  if (violations.size() > 1) message += " (and " + std::to_string(violations.size() - 1) + " more)";
+  Error error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID", message);
+  for (const FieldViolation& each : violations) std::move(error).Field(each.field, each.description);
+  return error;
+}
+
+void ReadTarget(const v1::Target& proto, Target& target, Violations& violations) {
+  target.instance = proto.instance();
+  switch (proto.resource_case()) {
+    case v1::Target::kUser:
+      target.kind = TargetKind::kUser;
+      target.ref = proto.user();
+      return;
+    case v1::Target::kProject:
+      target.kind = TargetKind::kProject;
+      target.ref = proto.project();
+      return;
+    case v1::Target::kGroup:
+      target.kind = TargetKind::kGroup;
+      target.ref = proto.group();
+      return;
+    case v1::Target::kServiceAccount:
+      target.kind = TargetKind::kServiceAccount;
+      target.ref = proto.service_account();
+      return;
+    case v1::Target::RESOURCE_NOT_SET:
+      violations.push_back({"token.target", "is required: one of user, project, group and service_account"});
+  }
+}
+
+void ReadExpiration(const v1::Token& token, CreateRequest& request, Violations& violations) {
+  if (token.has_ttl()) {
+    const auto& ttl = token.ttl();
+    const bool signs_differ = (ttl.seconds() > 0 && ttl.nanos() < 0) || (ttl.seconds() < 0 && ttl.nanos() > 0);
+    if (ttl.seconds() > kDurationMaxSeconds || ttl.seconds() < -kDurationMaxSeconds || ttl.nanos() > kNanosMax ||
+        ttl.nanos() < -kNanosMax || signs_differ) {
+      violations.push_back({"token.ttl", "is not a valid google.protobuf.Duration"});
+      return;
+    }
+    request.ttl = seconds(ttl.seconds()) + Duration(ttl.nanos() / 1000);
+  } else if (token.has_expire_time()) {
+    const auto& time = token.expire_time();
+    if (time.seconds() > kTimestampMaxSeconds || time.seconds() < kTimestampMinSeconds || time.nanos() < 0 ||
+        time.nanos() > kNanosMax) {
+      violations.push_back({"token.expire_time", "is not a valid google.protobuf.Timestamp"});
+      return;
+    }
+    request.expire_time = WallTime(seconds(time.seconds()) + Duration(time.nanos() / 1000));
+  } else {
+    violations.push_back({"token.expiration", "is required: one of ttl and expire_time"});
+  }
+}
+
+void RefuseOutputOnly(const v1::Token& token, Violations& violations) {
+  const auto refuse = [&](bool set, const char* field) {
+    if (set) violations.push_back({std::string("token.") + field, "is output only and must not be set"});
+  };
+  refuse(!token.name().empty(), "name");
+  refuse(token.state() != v1::TOKEN_STATE_UNSPECIFIED, "state");
+  refuse(token.revoke_reason() != v1::REVOKE_REASON_UNSPECIFIED, "revoke_reason");
+  refuse(!token.owner().empty(), "owner");
+  refuse(!token.predecessor().empty(), "predecessor");
+  refuse(!token.successor().empty(), "successor");
+  refuse(token.has_upstream(), "upstream");
+  refuse(token.has_create_time(), "create_time");
+  refuse(token.has_revoke_time(), "revoke_time");
+  refuse(token.has_last_used_time(), "last_used_time");
+  refuse(token.has_reconcile_time(), "reconcile_time");
+}
+
+void SetTime(WallTime time, google::protobuf::Timestamp& out) {
+  const std::int64_t micros = MicrosOf(time);
+  std::int64_t whole = micros / 1'000'000;
+  std::int64_t rest = micros % 1'000'000;
+  if (rest < 0) {
+    rest += 1'000'000;
+    --whole;
+  }
+  out.set_seconds(whole);
+  out.set_nanos(static_cast<std::int32_t>(rest * 1000));
+}
+
+v1::TokenState ToProto(TokenState state) {
+  switch (state) {
+    case TokenState::kPending:
+      return v1::TOKEN_STATE_PENDING;
+    case TokenState::kActive:
+      return v1::TOKEN_STATE_ACTIVE;
+    case TokenState::kRevoking:
+      return v1::TOKEN_STATE_REVOKING;
+    case TokenState::kRevoked:
+      return v1::TOKEN_STATE_REVOKED;
+    case TokenState::kExpired:
+      return v1::TOKEN_STATE_EXPIRED;
+    case TokenState::kAbandoned:
+      return v1::TOKEN_STATE_ABANDONED;
+  }
+  return v1::TOKEN_STATE_UNSPECIFIED;
+}
+
+v1::RevokeReason ToProto(RevokeReason reason) {
+  switch (reason) {
+    case RevokeReason::kNone:
+      return v1::REVOKE_REASON_UNSPECIFIED;
+    case RevokeReason::kRequested:
+      return v1::REVOKE_REASON_REQUESTED;
+    case RevokeReason::kTtl:
+      return v1::REVOKE_REASON_TTL;
+    case RevokeReason::kSuperseded:
+      return v1::REVOKE_REASON_SUPERSEDED;
+    case RevokeReason::kRotated:
+      return v1::REVOKE_REASON_ROTATED;
+    case RevokeReason::kPolicy:
+      return v1::REVOKE_REASON_POLICY;
+    case RevokeReason::kCallerGone:
+      return v1::REVOKE_REASON_CALLER_GONE;
+    case RevokeReason::kLateReply:
+      return v1::REVOKE_REASON_LATE_REPLY;
+    case RevokeReason::kMismatch:
+      return v1::REVOKE_REASON_MISMATCH;
+    case RevokeReason::kOrphan:
+      return v1::REVOKE_REASON_ORPHAN;
+    case RevokeReason::kUpstream:
+      return v1::REVOKE_REASON_UPSTREAM;
+  }
+  return v1::REVOKE_REASON_UNSPECIFIED;
+}
+
+void SetTarget(const ResolvedTarget& target, v1::Target& out) {
+  out.set_instance(target.instance);
+  switch (target.kind) {
+    case TargetKind::kUser:
+      out.set_user(std::to_string(target.id));
+      return;
+    case TargetKind::kProject:
+      out.set_project(target.path);
+      return;
+    case TargetKind::kGroup:
+      out.set_group(target.path);
+      return;
+    case TargetKind::kServiceAccount:
+      out.set_service_account(target.path);
+      return;
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<CreateRequest> ToCreateRequest(const v1::CreateTokenRequest& proto) {
+  CreateRequest request;
+  Violations violations;
+  const v1::Token& token = proto.token();
+  if (!proto.has_token()) {
+    violations.push_back({"token", "is required"});
+    return ToStatus(violations);
+  }
+  RefuseOutputOnly(token, violations);
+  ReadTarget(token.target(), request.target, violations);
+  ReadExpiration(token, request, violations);
+  request.display_name = token.display_name();
+  request.purpose = token.purpose();
+  request.scopes.assign(token.scopes().begin(), token.scopes().end());
+  request.access_level = token.access_level();
+  for (const auto& [key, value] : token.labels()) request.labels.emplace(key, value);
+  request.request_id = proto.request_id();
+  request.validate_only = proto.validate_only();
+  if (!violations.empty()) return ToStatus(violations);
+  return request;
+}
+
+absl::StatusOr<TokenId> ToTokenId(const std::string& name) {
+  std::optional<TokenId> id = ParseResourceName(name);
+  if (id.has_value()) return *std::move(id);
+  return ToStatus({{"name", "must be \"tokens/\" and 26 characters of [0-9a-z], as the broker gave it"}});
+}
+
+ListRequest ToListRequest(const v1::ListTokensRequest& proto) {
+  return {proto.page_size(), proto.page_token(), proto.show_closed()};
+}
+
+void FromToken(const Token& token, v1::Token& out) {
+  if (!token.id.empty()) out.set_name(ResourceName(token.id));
+  out.set_display_name(token.display_name);
+  out.set_purpose(token.purpose);
+  SetTarget(token.target, *out.mutable_target());
+  for (const std::string& scope : token.scopes) out.add_scopes(scope);
+  out.set_access_level(token.access_level);
+  SetTime(token.expire_time, *out.mutable_expire_time());
+  for (const auto& [key, value] : token.labels) (*out.mutable_labels())[key] = value;
+  // A token that was only checked has no state.
+  if (!token.id.empty()) out.set_state(ToProto(token.state));
+  out.set_revoke_reason(ToProto(token.revoke_reason));
+  out.set_owner("callers/" + token.owner);
+  if (!token.predecessor.empty()) out.set_predecessor(ResourceName(token.predecessor));
+  if (!token.successor.empty()) out.set_successor(ResourceName(token.successor));
+  if (token.upstream_id != 0) {
+    v1::UpstreamToken& upstream = *out.mutable_upstream();
+    upstream.set_id(token.upstream_id);
+    upstream.set_user_id(token.upstream_user_id);
+    upstream.set_name(token.upstream_name);
+    if (token.upstream_expire_date.has_value()) upstream.set_expire_date(FormatDate(*token.upstream_expire_date));
+  }
+  SetTime(token.create_time, *out.mutable_create_time());
+  if (token.revoke_time.has_value()) SetTime(*token.revoke_time, *out.mutable_revoke_time());
+  if (token.last_used_time.has_value()) SetTime(*token.last_used_time, *out.mutable_last_used_time());
+  if (token.reconcile_time.has_value()) SetTime(*token.reconcile_time, *out.mutable_reconcile_time());
+}
+
+void FromCallerView(const CallerView& view, v1::Caller& out) {
+  out.set_name("callers/" + view.caller.name);
+  out.set_identity(view.caller.identity);
+  out.set_policy_version(view.policy_version);
+  for (const GrantView& grant : view.grants) {
+    v1::Grant& added = *out.add_grants();
+    added.set_role(grant.role);
+    for (const std::string& verb : grant.verbs) added.add_verbs(verb);
+    for (const std::string& target : grant.targets) added.add_targets(target);
+    for (const std::string& scope : grant.scopes) added.add_scopes(scope);
+    added.set_max_access_level(grant.max_access_level);
+    added.mutable_max_ttl()->set_seconds(duration_cast<seconds>(grant.max_ttl).count());
+    added.set_self_extending(grant.self_extending);
+  }
+}
+
+}  // namespace tokenbroker

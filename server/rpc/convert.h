@@ -1,0 +1,23 @@
+#pragma once
+// Between the public API's messages and the house's own nouns. What a message cannot say (a field that must not be set,
+// a duration out of protobuf's range) is refused here; what a request may not say, the broker refuses.
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "server/broker/broker.h"
+#include "tokenbroker/v1/token.pb.h"
+#include "tokenbroker/v1/token_service.pb.h"
+
+namespace tokenbroker {
+
+// INVALID_ARGUMENT, reason FIELD_INVALID, with every field that is wrong.
+absl::StatusOr<CreateRequest> ToCreateRequest(const v1::CreateTokenRequest& request);
+// The id in "tokens/{id}"; FIELD_INVALID for `name` if it is none.
+absl::StatusOr<TokenId> ToTokenId(const std::string& name);
+ListRequest ToListRequest(const v1::ListTokensRequest& request);
+
+void FromToken(const Token& token, v1::Token& out);
+void FromCallerView(const CallerView& view, v1::Caller& out);
+
+}  // namespace tokenbroker

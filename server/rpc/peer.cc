@@ -1,0 +1,51 @@
+#include "server/rpc/peer.h"
+
+#include <grpc/grpc_security_constants.h>
+#include <openssl/asn1.h>
+#include <openssl/bio.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <time.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace tokenbroker {
+namespace {
+
+struct Free {
+  void operator()(BIO* bio) const { BIO_free(bio); }
+  void operator()(X509* certificate) const { X509_free(certificate); }
+};
+
+std::vector<std::string> Values(const grpc::AuthContext& context, const char* property) {
+  std::vector<std::string> values;
+  for (const grpc::string_ref& value : context.FindPropertyValues(property)) {
+    values.emplace_back(value.data(), value.size());
+  }
+  return values;
+}
+
+std::optional<WallTime> NotAfter(const std::string& pem) {
+  const std::unique_ptr<BIO, Free> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  if (bio == nullptr) return std::nullopt;
+  const std::unique_ptr<X509, Free> certificate(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
+  if (certificate == nullptr) return std::nullopt;
+  std::tm end{};
+  if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate.get()), &end) != 1) return std::nullopt;
+  return WallTime(seconds(timegm(&end)));
+}
+
+}  // namespace
+
+PeerFacts PeerFactsOf(const grpc::AuthContext& context) {
+  PeerFacts facts;
+  facts.uris = Values(context, GRPC_PEER_URI_PROPERTY_NAME);
+  facts.dns_names = Values(context, GRPC_PEER_DNS_PROPERTY_NAME);
+  const std::vector<std::string> certificates = Values(context, GRPC_X509_PEM_CERT_PROPERTY_NAME);
+  if (!certificates.empty()) facts.not_after = NotAfter(certificates.front());
+  return facts;
+}
+
+}  // namespace tokenbroker

@@ -1,0 +1,34 @@
+#pragma once
+// The gRPC server: mutual TLS, bounded in every direction, with health and reflection.
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "server/base/clock.h"
+#include "server/rpc/token_service.h"
+
+namespace tokenbroker {
+
+struct RpcServerOptions {
+  std::string address;  // "host:port"; port 0: any free one.
+  // PEM files. Read again within seconds when they change; connections that are open keep what they have, for at most
+  // max_connection_age.
+  std::string certificate_file, key_file, client_ca_file;
+  Duration max_connection_age = hours(1);
+};
+
+class RpcServer {
+ public:
+  // Serves on return. Fails, in one sentence that names file or address, if a file cannot be used, if key and
+  // certificate are no pair, or if the port is taken: never shared with another process.
+  static absl::StatusOr<std::unique_ptr<RpcServer>> Start(const RpcServerOptions& options, TokenServiceParts parts);
+  virtual ~RpcServer() = default;
+
+  virtual int port() const = 0;
+
+  // Tells health checks that it goes, takes no new calls, and waits up to `patience` for those that run.
+  virtual void Shutdown(Duration patience) = 0;
+};
+
+}  // namespace tokenbroker
