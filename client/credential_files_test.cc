@@ -1,0 +1,87 @@
+#include "client/credential_files.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "server/base/error.h"
+#include "tests/support/test_certificates.h"
+
+namespace tokenbroker {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+using testing::Pair;
+
+class CredentialFilesTest : public testing::Test {
+ protected:
+  CredentialFilesTest() : folder_(testing::TempDir() + "/credentials") {
+    std::filesystem::create_directories(folder_);
+    paths_ = {folder_ + "/ca.pem", folder_ + "/cert.pem", folder_ + "/key.pem"};
+    own_ = authority_.Issue(ClientSpec("spiffe://test/demo"));
+    WriteFileOrDie(paths_.ca_file, authority_.certificate_pem());
+    WriteFileOrDie(paths_.certificate_file, own_.certificate_pem);
+    WriteFileOrDie(paths_.key_file, own_.key_pem);
+  }
+  ~CredentialFilesTest() override { std::filesystem::remove_all(folder_); }
+
+  void ExpectFailure(const std::string& reason, const std::string& option, const std::string& words) {
+    const absl::Status status = ReadCredentials(paths_).status();
+    EXPECT_EQ(ReasonOf(status), reason);
+    EXPECT_THAT(MetaOf(status), Contains(Pair("option", option)));
+    EXPECT_THAT(std::string(status.message()), HasSubstr(words));
+  }
+
+  std::string folder_;
+  TestAuthority authority_;
+  CredentialPaths paths_;
+  TestCertificate own_;
+};
+
+TEST_F(CredentialFilesTest, ReadsWhatIsThere) {
+  const absl::StatusOr<Credentials> read = ReadCredentials(paths_);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->ca_pem, authority_.certificate_pem());
+  EXPECT_EQ(read->certificate_pem, own_.certificate_pem);
+  EXPECT_EQ(read->key_pem.Reveal(), own_.key_pem);
+  const WallTime now(duration_cast<Duration>(std::chrono::system_clock::now().time_since_epoch()));
+  EXPECT_GT(read->not_after, now + minutes(55));
+  EXPECT_LT(read->not_after, now + minutes(65));
+  EXPECT_TRUE(read->SameAs(*ReadCredentials(paths_)));
+}
+
+TEST_F(CredentialFilesTest, NamesTheFileThatIsMissing) {
+  std::filesystem::remove(paths_.key_file);
+  ExpectFailure("CLIENT_FILE_UNREADABLE", "key_file", "cannot read the key file " + paths_.key_file + ": No such file");
+}
+
+TEST_F(CredentialFilesTest, NamesTheFileThatWasNotNamed) {
+  paths_.ca_file.clear();
+  ExpectFailure("CLIENT_OPTION_INVALID", "ca_file", "no CA file is named");
+}
+
+TEST_F(CredentialFilesTest, TakesNoFolderAndNothingHuge) {
+  paths_.ca_file = folder_;
+  ExpectFailure("CLIENT_FILE_UNREADABLE", "ca_file", "not a regular file");
+  paths_.ca_file = folder_ + "/huge";
+  WriteFileOrDie(paths_.ca_file, std::string((1 << 20) + 1, 'x'));
+  ExpectFailure("CLIENT_FILE_UNREADABLE", "ca_file", "larger than 1 MiB");
+}
+
+TEST_F(CredentialFilesTest, WantsCertificatesAndAKey) {
+  WriteFileOrDie(paths_.certificate_file, own_.key_pem);
+  ExpectFailure("CLIENT_FILE_INVALID", "certificate_file", "holds no PEM certificate");
+  WriteFileOrDie(paths_.certificate_file, own_.certificate_pem);
+  WriteFileOrDie(paths_.key_file, "");
+  ExpectFailure("CLIENT_FILE_INVALID", "key_file", "holds no PEM key");
+}
+
+TEST_F(CredentialFilesTest, SeesThatAPairIsHalfExchanged) {
+  WriteFileOrDie(paths_.key_file, authority_.Issue(ClientSpec("spiffe://test/demo")).key_pem);
+  ExpectFailure("CLIENT_FILE_INVALID", "key_file", "does not belong to the certificate in " + paths_.certificate_file);
+}
+
+}  // namespace
+}  // namespace tokenbroker

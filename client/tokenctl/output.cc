@@ -1,0 +1,159 @@
+#include "client/tokenctl/output.h"
+
+#include <google/protobuf/util/json_util.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "client/tokenctl/printable.h"
+#include "client/tokenctl/words.h"
+#include "server/base/time_text.h"
+
+namespace tokenbroker::tokenctl {
+namespace {
+
+std::string Joined(const auto& texts, const char* separator) {
+  std::string all;
+  for (const auto& text : texts) all += (all.empty() ? "" : separator) + std::string(text);
+  return all;
+}
+
+WallTime TimeOf(const google::protobuf::Timestamp& time) {
+  return WallTime(seconds(time.seconds())) + Duration(time.nanos() / 1000);
+}
+
+std::size_t Width(std::string_view text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
+}
+
+absl::Status WriteAll(int descriptor, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = write(descriptor, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return absl::UnknownError(std::strerror(errno));
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::string FromNow(WallTime time, WallTime now) {
+  const bool past = time <= now;
+  Duration distance = past ? now - time : time - now;
+  if (distance >= hours(24)) {
+    distance -= distance % hours(1);
+  } else if (distance >= minutes(1)) {
+    distance -= distance % minutes(1);
+  }
+  const std::string text = FormatDuration(distance);
+  return past ? text + " ago" : "in " + text;
+}
+
+std::string Describe(const google::protobuf::Timestamp& time, bool is_set, WallTime now) {
+  if (!is_set) return "-";
+  // Whole seconds: nobody reads more.
+  const WallTime shown = WallTime(seconds(time.seconds()));
+  return FormatRfc3339(shown) + " (" + FromNow(TimeOf(time), now) + ")";
+}
+
+std::string Columns(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::vector<std::string>> cells;
+  std::vector<std::size_t> widths;
+  for (const auto& row : rows) {
+    auto& line = cells.emplace_back();
+    for (const std::string& cell : row) {
+      line.push_back(Printable(cell));
+      if (widths.size() < line.size()) widths.push_back(0);
+      widths[line.size() - 1] = std::max(widths[line.size() - 1], Width(line.back()));
+    }
+  }
+  std::string text;
+  for (const auto& line : cells) {
+    for (std::size_t i = 0; i < line.size(); ++i) {
+      text += line[i];
+      if (i + 1 < line.size()) text += std::string(widths[i] - Width(line[i]) + 2, ' ');
+    }
+    text += '\n';
+  }
+  return text;
+}
+
+std::string TokenText(const v1::Token& token, WallTime now) {
+  std::vector<std::vector<std::string>> rows;
+  const auto add = [&rows](const char* name, const std::string& value) {
+    if (!value.empty()) rows.push_back({name, value});
+  };
+  add("name", token.name());
+  if (token.state() != v1::TOKEN_STATE_UNSPECIFIED) add("state", StateWord(token));
+  add("display name", token.display_name());
+  add("purpose", token.purpose());
+  add("target", TargetWord(token.target()));
+  add("scopes", Joined(token.scopes(), ", "));
+  if (token.access_level() != 0) add("access level", AccessLevelWord(token.access_level()));
+  if (token.has_ttl()) add("ttl", FormatDuration(seconds(token.ttl().seconds())));
+  if (token.has_expire_time()) add("expires", Describe(token.expire_time(), true, now));
+  for (const auto& [key, value] : token.labels()) add("label", std::string(key).append("=").append(value));
+  add("owner", token.owner());
+  add("predecessor", token.predecessor());
+  add("successor", token.successor());
+  if (token.has_create_time()) add("created", Describe(token.create_time(), true, now));
+  if (token.has_revoke_time()) add("revoked", Describe(token.revoke_time(), true, now));
+  if (token.has_last_used_time()) add("last used", Describe(token.last_used_time(), true, now));
+  if (token.has_reconcile_time()) add("compared", Describe(token.reconcile_time(), true, now));
+  if (token.upstream().id() != 0) {
+    add("at GitLab", "id " + std::to_string(token.upstream().id()) + ", user " +
+                         std::to_string(token.upstream().user_id()) + ", ends by " + token.upstream().expire_date());
+    add("GitLab's name", token.upstream().name());
+  }
+  return Columns(rows);
+}
+
+std::string TokenTable(const std::vector<v1::Token>& tokens, WallTime now) {
+  if (tokens.empty()) return "No tokens.\n";
+  std::vector<std::vector<std::string>> rows = {{"NAME", "STATE", "TARGET", "SCOPES", "EXPIRES", "DISPLAY NAME"}};
+  for (const v1::Token& token : tokens) {
+    rows.push_back({token.name(), StateWord(token), TargetWord(token.target()), Joined(token.scopes(), ","),
+                    Describe(token.expire_time(), token.has_expire_time(), now), token.display_name()});
+  }
+  return Columns(rows);
+}
+
+std::string CallerText(const v1::Caller& caller) {
+  std::string text = Columns(
+      {{"caller", caller.name()}, {"identity", caller.identity()}, {"policy version", caller.policy_version()}});
+  if (caller.grants().empty()) return text + "No grants: tokens of this caller can be read and revoked, none made.\n";
+  std::vector<std::vector<std::string>> rows = {
+      {"ROLE", "VERBS", "TARGETS", "SCOPES", "LEVEL", "TTL", "SELF-EXTENDING"}};
+  for (const v1::Grant& grant : caller.grants()) {
+    rows.push_back({grant.role(), Joined(grant.verbs(), ","), Joined(grant.targets(), ","), Joined(grant.scopes(), ","),
+                    grant.max_access_level() == 0 ? "-" : AccessLevelWord(grant.max_access_level()),
+                    grant.has_max_ttl() ? FormatDuration(seconds(grant.max_ttl().seconds())) : "-",
+                    grant.self_extending() ? "yes" : "no"});
+  }
+  return text + "\n" + Columns(rows);
+}
+
+absl::StatusOr<std::string> Json(const google::protobuf::Message& message) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.add_whitespace = true;
+  std::string text;
+  const auto status = google::protobuf::util::MessageToJsonString(message, &text, options);
+  if (!status.ok()) {
+    Wipe(text);
+    return absl::InternalError("the answer cannot be written as JSON: " + std::string(status.message()));
+  }
+  return text;
+}
+
+absl::Status WriteOut(std::string_view text) { return WriteAll(STDOUT_FILENO, text); }
+
+void WriteError(std::string_view text) { WriteAll(STDERR_FILENO, text).IgnoreError(); }
+
+WallTime WallNow() { return WallTime(duration_cast<Duration>(std::chrono::system_clock::now().time_since_epoch())); }
+
+}  // namespace tokenbroker::tokenctl

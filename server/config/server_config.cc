@@ -1,0 +1,146 @@
+#include "server/config/server_config.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "server/base/error.h"
+#include "server/base/time_text.h"
+#include "server/config/file_text.h"
+#include "server/config/net_text.h"
+#include "server/config/strict_yaml.h"
+#include "server/domain/marker.h"
+#include "tokenbroker/config/v1/server_config.pb.h"
+
+namespace tokenbroker {
+namespace {
+
+namespace pb = config::v1;
+
+constexpr Duration kShortestSettle = seconds(180);
+constexpr Duration kLongestConnectionAge = hours(1);
+constexpr int kMostConnections = 10000;
+
+// Checks one field after another and keeps the first fault.
+class Checker {
+ public:
+  void Fail(const std::string& field, const std::string& what, const std::string& rule) {
+    if (!status_.ok()) return;
+    const std::string text = what + ": " + rule;
+    status_ = Error(absl::StatusCode::kInvalidArgument, "CONFIG_INVALID", field + ": " + text).Field(field, text);
+  }
+  const std::string& Required(const std::string& field, const std::string& value) {
+    if (value.empty()) Fail(field, "missing", "it is required");
+    return value;
+  }
+  const std::string& Address(const std::string& field, const std::string& value) {
+    if (Required(field, value).empty() || IsHostPort(value)) return value;
+    Fail(field, Quote(value), "must be host:port, as in '0.0.0.0:8443' or '[::1]:0'");
+    return value;
+  }
+  Duration Time(const std::string& field, const std::string& text, Duration if_absent) {
+    if (text.empty()) return if_absent;
+    const std::optional<Duration> value = ParseDuration(text);
+    if (!value.has_value()) Fail(field, Quote(text), "must be a duration, as in '90s', '10m' or '1h'");
+    return value.value_or(if_absent);
+  }
+  static std::string Quote(const std::string& text) { return "'" + text + "'"; }
+
+  const absl::Status& status() const { return status_; }
+
+ private:
+  absl::Status status_;
+};
+
+void CheckListen(const pb::Listen& listen, Checker& check, ServerConfig& out) {
+  out.grpc_address = check.Address("listen.grpc", listen.grpc());
+  out.http_address = check.Address("listen.http", listen.http());
+  out.certificate_file = check.Required("listen.certificate_file", listen.certificate_file());
+  out.key_file = check.Required("listen.key_file", listen.key_file());
+  out.client_ca_file = check.Required("listen.client_ca_file", listen.client_ca_file());
+  constexpr const char* kAge = "listen.max_connection_age";
+  out.max_connection_age = check.Time(kAge, listen.max_connection_age(), out.max_connection_age);
+  if (out.max_connection_age <= Duration(0) || out.max_connection_age > kLongestConnectionAge) {
+    check.Fail(kAge, Checker::Quote(listen.max_connection_age()), "must be more than nothing and at most 1h");
+  }
+}
+
+void CheckGitLab(const pb::GitLab& gitlab, Checker& check, GitLabConfig& out) {
+  const std::string at = "gitlab[0].";
+  out.name = check.Required(at + "name", gitlab.name());
+  const auto fits = [](char each) {
+    return (each >= 'a' && each <= 'z') || (each >= '0' && each <= '9') || each == '-';
+  };
+  if (out.name.size() > 32 || !std::all_of(out.name.begin(), out.name.end(), fits)) {
+    check.Fail(at + "name", Checker::Quote(out.name), "must be 1 to 32 characters of [a-z0-9-]");
+  }
+  out.url = check.Required(at + "url", gitlab.url());
+  // A URL that is refused is not shown: it may hold a password.
+  if (const std::string_view problem = UrlProblem(out.url); !problem.empty()) {
+    check.Fail(at + "url", std::string(problem), "must be https://host[:port][/path] (http:// on loopback alone)");
+  }
+  while (out.url.ends_with('/')) out.url.pop_back();
+  out.issuer_file = check.Required(at + "issuer_file", gitlab.issuer_file());
+  out.ca_file = gitlab.ca_file();
+  out.proxy = gitlab.proxy();
+  if (!out.proxy.empty() && !IsProxyUrl(out.proxy)) {
+    check.Fail(at + "proxy", "not a proxy", "must be http://host:port, without user and path");
+  }
+  // 0 is what a field holds that is not written.
+  out.max_connections = gitlab.max_connections() == 0 ? out.max_connections : gitlab.max_connections();
+  if (out.max_connections < 1 || out.max_connections > kMostConnections) {
+    check.Fail(at + "max_connections", std::to_string(out.max_connections), "must be from 1 to 10000");
+  }
+  out.settle = check.Time(at + "settle", gitlab.settle(), out.settle);
+  if (out.settle < kShortestSettle) {
+    check.Fail(at + "settle", Checker::Quote(gitlab.settle()), "must be at least 180s");
+  }
+}
+
+void CheckLog(const pb::Log& log, Checker& check, ServerConfig& out) {
+  constexpr std::array<std::pair<std::string_view, LogLevel>, 5> kLevels = {{{"trace", LogLevel::kTrace},
+                                                                             {"debug", LogLevel::kDebug},
+                                                                             {"info", LogLevel::kInfo},
+                                                                             {"warn", LogLevel::kWarn},
+                                                                             {"error", LogLevel::kError}}};
+  if (log.level().empty()) return;
+  for (const auto& [name, level] : kLevels) {
+    if (name != log.level()) continue;
+    out.log_level = level;
+    return;
+  }
+  check.Fail("log.level", Checker::Quote(log.level()), "must be trace, debug, info, warn or error");
+}
+
+}  // namespace
+
+absl::StatusOr<ServerConfig> LoadServerConfig(const std::string& path) {
+  const absl::StatusOr<FileText> file = ReadFileText(path);
+  if (!file.ok()) return file.status();
+  pb::ServerConfig source;
+  const absl::StatusOr<SourceMap> map = ParseStrictYaml(path, file->text, &source);
+  if (!map.ok()) return map.status();
+
+  Checker check;
+  ServerConfig out;
+  out.broker = check.Required("broker", source.broker());
+  if (!IsBrokerName(out.broker)) {
+    check.Fail("broker", Checker::Quote(out.broker), "must be 2 to 12 characters of [a-z0-9]");
+  }
+  CheckListen(source.listen(), check, out);
+  out.sqlite_file = check.Required("ledger.sqlite_file", source.ledger().sqlite_file());
+  out.policy_file = check.Required("policy_file", source.policy_file());
+  if (source.gitlab_size() == 1) {
+    CheckGitLab(source.gitlab(0), check, out.gitlab);
+  } else {
+    check.Fail("gitlab", std::to_string(source.gitlab_size()) + " instances", "there must be exactly one");
+  }
+  CheckLog(source.log(), check, out);
+  out.allow_admin_targets = source.danger().allow_admin_targets();
+  if (!check.status().ok()) return Located(check.status(), *map);
+  return out;
+}
+
+}  // namespace tokenbroker

@@ -1,0 +1,40 @@
+#pragma once
+// The configuration file of the server, checked and with its defaults.
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "server/base/clock.h"
+#include "server/telemetry/log.h"
+
+namespace tokenbroker {
+
+struct GitLabConfig {
+  std::string name;
+  std::string url;  // Without a slash at its end.
+  std::string issuer_file;
+  std::string ca_file;  // Empty: the system's authorities.
+  std::string proxy;    // Empty: none.
+  int max_connections = 64;
+  Duration settle = minutes(10);
+};
+
+// What each field means is written beside the schema's fields (proto/tokenbroker/config/v1/server_config.proto).
+struct ServerConfig {
+  std::string broker;
+  std::string grpc_address, http_address;  // "host:port".
+  std::string certificate_file, key_file, client_ca_file;
+  Duration max_connection_age = hours(1);
+  std::string sqlite_file;
+  std::string policy_file;
+  GitLabConfig gitlab;
+  LogLevel log_level = LogLevel::kInfo;
+  bool allow_admin_targets = false;
+};
+
+// Reads and checks the file. Errors are INVALID_ARGUMENT, reason CONFIG_INVALID, with the place before the message:
+// "config.yaml:12:10: gitlab[0].url: plain http: must be https, ...". Of several faults the first is told. Files that
+// are named in it are not opened.
+absl::StatusOr<ServerConfig> LoadServerConfig(const std::string& path);
+
+}  // namespace tokenbroker

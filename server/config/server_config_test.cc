@@ -1,0 +1,196 @@
+#include "server/config/server_config.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "server/base/error.h"
+#include "server/config/net_text.h"
+
+namespace tokenbroker {
+namespace {
+
+constexpr char kGood[] = R"(broker: test
+listen:
+  grpc: 127.0.0.1:0
+  http: "[::1]:9464"
+  certificate_file: server.pem
+  key_file: server.key
+  client_ca_file: ca.pem
+ledger:
+  sqlite_file: ledger.db
+policy_file: policy.yaml
+gitlab:
+  - name: main
+    url: https://gitlab.example.com
+    issuer_file: issuer
+)";
+
+absl::StatusOr<ServerConfig> Load(const std::string& text) {
+  const std::string path = testing::TempDir() + "/config.yaml";
+  std::ofstream(path, std::ios::binary) << text;
+  return LoadServerConfig(path);
+}
+
+TEST(ServerConfigTest, Defaults) {
+  const auto config = Load(kGood);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->broker, "test");
+  EXPECT_EQ(config->grpc_address, "127.0.0.1:0");
+  EXPECT_EQ(config->http_address, "[::1]:9464");
+  EXPECT_EQ(config->certificate_file, "server.pem");
+  EXPECT_EQ(config->key_file, "server.key");
+  EXPECT_EQ(config->client_ca_file, "ca.pem");
+  EXPECT_EQ(config->max_connection_age, hours(1));
+  EXPECT_EQ(config->sqlite_file, "ledger.db");
+  EXPECT_EQ(config->policy_file, "policy.yaml");
+  EXPECT_EQ(config->gitlab.name, "main");
+  EXPECT_EQ(config->gitlab.url, "https://gitlab.example.com");
+  EXPECT_EQ(config->gitlab.issuer_file, "issuer");
+  EXPECT_EQ(config->gitlab.ca_file, "");
+  EXPECT_EQ(config->gitlab.proxy, "");
+  EXPECT_EQ(config->gitlab.max_connections, 64);
+  EXPECT_EQ(config->gitlab.settle, minutes(10));
+  EXPECT_EQ(config->log_level, LogLevel::kInfo);
+  EXPECT_FALSE(config->allow_admin_targets);
+}
+
+TEST(ServerConfigTest, Everything) {
+  const auto config = Load(std::string(kGood) +
+                           "    ca_file: gitlab.pem\n    proxy: http://proxy:3128\n    max_connections: 10000\n"
+                           "    settle: 180s\nlog: {level: debug}\ndanger: {allow_admin_targets: true}\n");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->gitlab.ca_file, "gitlab.pem");
+  EXPECT_EQ(config->gitlab.proxy, "http://proxy:3128");
+  EXPECT_EQ(config->gitlab.max_connections, 10000);
+  EXPECT_EQ(config->gitlab.settle, seconds(180));
+  EXPECT_EQ(config->log_level, LogLevel::kDebug);
+  EXPECT_TRUE(config->allow_admin_targets);
+}
+
+struct Row {
+  std::string name;
+  std::string from, to;  // In the good text; an empty `from` puts it at the end.
+  std::string says;      // After the file's path.
+};
+
+class BadConfigTest : public testing::TestWithParam<Row> {};
+
+TEST_P(BadConfigTest, NamesPlaceFieldAndRule) {
+  std::string text = kGood;
+  const std::size_t at = GetParam().from.empty() ? text.size() : text.find(GetParam().from);
+  ASSERT_NE(at, std::string::npos);
+  text.replace(at, GetParam().from.size(), GetParam().to);
+  const auto config = Load(text);
+  ASSERT_TRUE(absl::IsInvalidArgument(config.status())) << config.status();
+  EXPECT_EQ(ReasonOf(config.status()), "CONFIG_INVALID");
+  const std::string message(config.status().message());
+  EXPECT_NE(message.find("/config.yaml:" + GetParam().says), std::string::npos) << message;
+}
+
+constexpr char kUrl[] = "https://gitlab.example.com";
+
+INSTANTIATE_TEST_SUITE_P(
+    Faults, BadConfigTest,
+    testing::ValuesIn<Row>({
+        {"UnknownField", "ledger:", "ledgr:", "8:1: ledgr: unknown field; did you mean 'ledger'?"},
+        {"Broker", "broker: test", "broker: Test_1", "1:9: broker: 'Test_1': must be 2 to 12 characters of [a-z0-9]"},
+        {"NoBroker", "broker: test\n", "", "1:1: broker: missing: it is required"},
+        {"NoGrpc", "  grpc: 127.0.0.1:0\n", "", "2:1: listen.grpc: missing"},
+        {"NoPort", "127.0.0.1:0", "127.0.0.1", "3:9: listen.grpc: '127.0.0.1': must be host:port"},
+        {"HighPort", ":9464", ":94640", "4:9: listen.http"},
+        {"NoKey", "  key_file: server.key\n", "", "2:1: listen.key_file: missing"},
+        {"NoLedger", "ledger:\n  sqlite_file: ledger.db\n", "", "1:1: ledger.sqlite_file: missing"},
+        {"NoPolicy", "policy_file: policy.yaml\n", "", "1:1: policy_file: missing"},
+        {"Age", "  key_file", "  max_connection_age: 61m\n  key_file",
+         "6:23: listen.max_connection_age: '61m': must be"},
+        {"AgeZero", "  key_file", "  max_connection_age: 0s\n  key_file", "6:23: listen.max_connection_age"},
+        {"AgeWithoutUnit", "  key_file", "  max_connection_age: 60\n  key_file",
+         "6:23: listen.max_connection_age: '60': must be a duration"},
+        {"TwoGitLabs", "", "  - name: other\n", "11:1: gitlab: 2 instances: there must be exactly one"},
+        {"GitLabName", "name: main", "name: Main", "12:11: gitlab[0].name"},
+        {"PlainHttp", kUrl, "http://gitlab.example.com",
+         "13:10: gitlab[0].url: plain http to another machine: must be https://"},
+        {"NoScheme", kUrl, "gitlab.example.com", "13:10: gitlab[0].url: no known scheme: must be https://"},
+        {"User", kUrl, "https://me@gitlab.example.com", "13:10: gitlab[0].url: a user has no place in it"},
+        {"Proxy", "", "    proxy: https://user:secret@proxy:1\n",
+         "15:12: gitlab[0].proxy: not a proxy: must be http://"},
+        {"ManyConnections", "", "    max_connections: 10001\n",
+         "15:22: gitlab[0].max_connections: 10001: must be from 1"},
+        {"NegativeConnections", "", "    max_connections: -1\n", "15:22: gitlab[0].max_connections: -1"},
+        {"ShortSettle", "", "    settle: 179s\n", "15:13: gitlab[0].settle: '179s': must be at least 180s"},
+        {"Level", "", "log:\n  level: loud\n", "16:10: log.level: 'loud': must be trace, debug, info, warn or error"},
+    }),
+    [](const auto& info) { return info.param.name; });
+
+TEST(BadConfigTest, NeverShowsAPassword) {
+  for (const char* line : {"    proxy: http://user:hunter2@proxy:1\n", "    proxy: hunter2\n"}) {
+    const auto config = Load(std::string(kGood) + line);
+    ASSERT_FALSE(config.ok());
+    EXPECT_EQ(std::string(config.status().message()).find("hunter2"), std::string::npos);
+  }
+}
+
+TEST(BadConfigTest, MissingFile) {
+  const auto config = LoadServerConfig("/nowhere/config.yaml");
+  EXPECT_EQ(config.status().message(), "/nowhere/config.yaml: cannot be read: No such file or directory");
+  EXPECT_NE(std::string(LoadServerConfig(testing::TempDir()).status().message()).find("not a file"), std::string::npos);
+}
+
+TEST(NetTextTest, Urls) {
+  for (const char* good : {"https://gitlab.example.com", "https://gitlab.example.com/", "https://g:8443/sub/path",
+                           "https://10.0.0.1", "https://[2001:db8::1]:443", "http://127.0.0.1:80", "http://127.9.9.9",
+                           "http://localhost:3000", "http://[::1]:3000", "http://[::1]"}) {
+    EXPECT_EQ(UrlProblem(good), "") << good;
+  }
+  for (const char* bad : {"",
+                          "https://",
+                          "https:///x",
+                          "HTTPS://g",
+                          "ftp://g",
+                          "http://10.0.0.1",
+                          "http://128.0.0.1",
+                          "http://127.1",
+                          "http://localhost.example.com",
+                          "http://127.0.0.1.example.com",
+                          "http://[::2]",
+                          "http://2130706433",
+                          "http://0x7f.0.0.1",
+                          "https://0x7f000001",
+                          "https://g?x",
+                          "https://g#x",
+                          "https://u:p@g",
+                          "http://localhost@evil",
+                          "https://g:0",
+                          "https://g:65536",
+                          "https://g:",
+                          "https://g:x",
+                          "https://g h",
+                          "https://[::1",
+                          "https://g//x",
+                          "https://g/../x",
+                          "https://g\\@evil",
+                          "https://a..b"}) {
+    EXPECT_NE(UrlProblem(bad), "") << bad;
+  }
+}
+
+TEST(NetTextTest, HostPorts) {
+  for (const char* good : {"0.0.0.0:0", "[::]:8443", "localhost:65535", "a-b.c:1"})
+    EXPECT_TRUE(IsHostPort(good)) << good;
+  for (const char* bad : {"", ":1", "a", "a:", "a:-1", "a:+1", "a:65536", "a:000001", "::1:80", "[::1]", "[a]:1",
+                          "256.0.0.1:1", "a b:1", "unix:/x"}) {
+    EXPECT_FALSE(IsHostPort(bad)) << bad;
+  }
+}
+
+TEST(NetTextTest, Proxies) {
+  for (const char* good : {"http://proxy:3128", "http://10.0.0.1:80/", "http://[::1]:1"}) EXPECT_TRUE(IsProxyUrl(good));
+  for (const char* bad :
+       {"", "proxy:3128", "http://proxy", "https://proxy:1", "http://u@proxy:1", "http://proxy:1/x"}) {
+    EXPECT_FALSE(IsProxyUrl(bad)) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace tokenbroker

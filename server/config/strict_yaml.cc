@@ -1,0 +1,230 @@
+#include "server/config/strict_yaml.h"
+
+#include <google/protobuf/descriptor.h>
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <numeric>
+#include <vector>
+
+#include "server/base/error.h"
+
+namespace tokenbroker {
+namespace {
+
+using google::protobuf::Descriptor;
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+using google::protobuf::Reflection;
+
+std::size_t EditDistance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t above = row[j];
+      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      diagonal = above;
+    }
+  }
+  return row[b.size()];
+}
+
+// "; did you mean 'scopes'?", or nothing if no field is near.
+std::string Suggestion(const Descriptor& type, std::string_view name) {
+  if (name.size() > 64) return "";
+  std::string_view best;
+  std::size_t best_distance = std::max<std::size_t>(2, name.size() / 3) + 1;
+  for (int i = 0; i < type.field_count(); ++i) {
+    const std::size_t distance = EditDistance(name, type.field(i)->name());
+    if (distance >= best_distance) continue;
+    best = type.field(i)->name();
+    best_distance = distance;
+  }
+  return best.empty() ? "" : "; did you mean '" + std::string(best) + "'?";
+}
+
+// The one field of a message that may be written as a bare list.
+const FieldDescriptor* ListField(const Descriptor& type) {
+  if (type.field_count() != 1 || !type.field(0)->is_repeated() || type.field(0)->is_map()) return nullptr;
+  return type.field(0);
+}
+
+void Require(const YamlNode& node, YamlNode::Kind kind, const std::string& path) {
+  if (node.kind == kind) return;
+  throw YamlFault(node.position, (path.empty() ? "the file" : path) + ": must be " + std::string(NameOf(kind)) +
+                                     ", not " + std::string(NameOf(node.kind)));
+}
+
+template <typename Number>
+Number ReadNumber(const YamlNode& node, const std::string& path) {
+  const std::string& text = node.value;
+  const std::string_view digits = std::string_view(text).substr(text.starts_with('-') ? 1 : 0);
+  const bool plain = node.plain && !digits.empty() && (digits.front() != '0' || text == "0") &&
+                     std::all_of(digits.begin(), digits.end(), [](char each) { return each >= '0' && each <= '9'; });
+  if (!plain) throw YamlFault(node.position, path + ": must be a whole number in plain decimal");
+  Number number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    throw YamlFault(node.position, path + ": must be from " + std::to_string(std::numeric_limits<Number>::min()) +
+                                       " to " + std::to_string(std::numeric_limits<Number>::max()));
+  }
+  return number;
+}
+
+bool ReadBool(const YamlNode& node, const std::string& path) {
+  if (node.plain && node.value == "true") return true;
+  if (node.plain && node.value == "false") return false;
+  throw YamlFault(node.position, path + ": must be true or false");
+}
+
+class Filler {
+ public:
+  explicit Filler(SourceMap* map) : map_(map) {}
+
+  void FillMessage(const YamlNode& node, const std::string& path, Message* out) {
+    const Descriptor& type = *out->GetDescriptor();
+    const FieldDescriptor* const list = ListField(type);
+    if (node.kind == YamlNode::Kind::kSequence && list != nullptr) {
+      return FillField(node, node.position, Join(path, list->name()), *list, out);
+    }
+    Require(node, YamlNode::Kind::kMap, path);
+    for (const YamlNode::Entry& entry : node.entries) {
+      const FieldDescriptor* const field = type.FindFieldByName(entry.key);
+      if (field == nullptr) {
+        throw YamlFault(entry.position, Join(path, entry.key) + ": unknown field" + Suggestion(type, entry.key));
+      }
+      const google::protobuf::OneofDescriptor* const oneof = field->real_containing_oneof();
+      if (oneof != nullptr && out->GetReflection()->HasOneof(*out, oneof)) {
+        throw YamlFault(entry.position,
+                        Join(path, entry.key) + ": only one field of '" + oneof->name() + "' may be set");
+      }
+      FillField(entry.value, entry.position, Join(path, entry.key), *field, out);
+    }
+  }
+
+ private:
+  static std::string Join(const std::string& path, const std::string& name) {
+    return path.empty() ? name : path + '.' + name;
+  }
+
+  // A value's place is its own; that of a list or a mapping, which may begin lines below, is its key's.
+  void Note(const std::string& path, const YamlNode& node, YamlPosition key) {
+    map_->Add(path, node.kind == YamlNode::Kind::kScalar ? node.position : key);
+  }
+
+  void FillField(const YamlNode& node, YamlPosition key, const std::string& path, const FieldDescriptor& field,
+                 Message* out) {
+    Note(path, node, key);
+    const Reflection& reflection = *out->GetReflection();
+    if (field.is_map()) return FillMap(node, path, field, out);
+    if (field.is_repeated()) {
+      Require(node, YamlNode::Kind::kSequence, path);
+      for (std::size_t i = 0; i < node.items.size(); ++i) {
+        const YamlNode& item = node.items[i];
+        const std::string item_path = path + '[' + std::to_string(i) + ']';
+        map_->Add(item_path, item.position);
+        if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+          FillMessage(item, item_path, reflection.AddMessage(out, &field));
+        } else {
+          FillScalar(item, item_path, field, out);
+        }
+      }
+      return;
+    }
+    if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+      return FillMessage(node, path, reflection.MutableMessage(out, &field));
+    }
+    FillScalar(node, path, field, out);
+  }
+
+  void FillMap(const YamlNode& node, const std::string& path, const FieldDescriptor& field, Message* out) {
+    Require(node, YamlNode::Kind::kMap, path);
+    const FieldDescriptor& key_field = *field.message_type()->map_key();
+    const FieldDescriptor& value_field = *field.message_type()->map_value();
+    for (const YamlNode::Entry& entry : node.entries) {
+      Message* const pair = out->GetReflection()->AddMessage(out, &field);
+      YamlNode key;
+      key.kind = YamlNode::Kind::kScalar;
+      key.value = entry.key;
+      key.plain = true;
+      key.position = entry.position;
+      FillScalar(key, Join(path, entry.key), key_field, pair);
+      FillField(entry.value, entry.position, Join(path, entry.key), value_field, pair);
+    }
+  }
+
+  static void FillScalar(const YamlNode& node, const std::string& path, const FieldDescriptor& field, Message* out) {
+    Require(node, YamlNode::Kind::kScalar, path);
+    const Reflection& reflection = *out->GetReflection();
+    const bool add = field.is_repeated();
+    switch (field.cpp_type()) {
+      case FieldDescriptor::CPPTYPE_STRING:
+        return add ? reflection.AddString(out, &field, node.value) : reflection.SetString(out, &field, node.value);
+      case FieldDescriptor::CPPTYPE_BOOL: {
+        const bool value = ReadBool(node, path);
+        return add ? reflection.AddBool(out, &field, value) : reflection.SetBool(out, &field, value);
+      }
+      case FieldDescriptor::CPPTYPE_INT32: {
+        const auto value = ReadNumber<std::int32_t>(node, path);
+        return add ? reflection.AddInt32(out, &field, value) : reflection.SetInt32(out, &field, value);
+      }
+      case FieldDescriptor::CPPTYPE_INT64: {
+        const auto value = ReadNumber<std::int64_t>(node, path);
+        return add ? reflection.AddInt64(out, &field, value) : reflection.SetInt64(out, &field, value);
+      }
+      case FieldDescriptor::CPPTYPE_UINT32: {
+        const auto value = ReadNumber<std::uint32_t>(node, path);
+        return add ? reflection.AddUInt32(out, &field, value) : reflection.SetUInt32(out, &field, value);
+      }
+      case FieldDescriptor::CPPTYPE_UINT64: {
+        const auto value = ReadNumber<std::uint64_t>(node, path);
+        return add ? reflection.AddUInt64(out, &field, value) : reflection.SetUInt64(out, &field, value);
+      }
+      default:
+        throw YamlFault(node.position, path + ": a field of the type " + field.type_name() + " cannot be written here");
+    }
+  }
+
+  SourceMap* const map_;
+};
+
+std::string ToText(YamlPosition position) {
+  return std::to_string(position.line) + ':' + std::to_string(position.column);
+}
+
+}  // namespace
+
+std::string SourceMap::Locate(std::string_view path) const {
+  while (true) {
+    const auto found = positions_.find(path);
+    if (found != positions_.end()) return file_ + ':' + ToText(found->second);
+    const std::size_t cut = path.find_last_of(".[");
+    if (cut == std::string_view::npos) return file_ + ":1:1";
+    path = path.substr(0, cut);
+  }
+}
+
+absl::StatusOr<SourceMap> ParseStrictYaml(const std::string& file, std::string_view text, Message* out) {
+  SourceMap map(file);
+  try {
+    Filler(&map).FillMessage(ReadYamlTree(text), "", out);
+  } catch (const YamlFault& fault) {
+    return Error(absl::StatusCode::kInvalidArgument, "CONFIG_INVALID",
+                 file + ':' + ToText(fault.position()) + ": " + fault.what());
+  }
+  return map;
+}
+
+absl::Status Located(const absl::Status& status, const SourceMap& map) {
+  const std::vector<FieldViolation> fields = FieldsOf(status);
+  if (status.ok() || fields.empty()) return status;
+  absl::Status out(status.code(), map.Locate(fields.front().field) + ": " + std::string(status.message()));
+  status.ForEachPayload([&](absl::string_view url, const absl::Cord& payload) { out.SetPayload(url, payload); });
+  return out;
+}
+
+}  // namespace tokenbroker

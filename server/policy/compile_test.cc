@@ -1,0 +1,175 @@
+// What a policy may say: one rule broken at a time.
+
+#include <google/protobuf/text_format.h>
+#include <gtest/gtest.h>
+
+#include "server/base/error.h"
+#include "server/policy/policy.h"
+
+namespace tokenbroker {
+namespace {
+
+// Each piece is a part of the text format; a test replaces one.
+struct Source {
+  std::string callers = R"(callers { name: "web" identities { spiffe: "spiffe://test/web" } })";
+  std::string grant =
+      R"(verbs: "create" targets { project: "acme/payments" } scopes: ["api", "read_api"] self_extending: true
+         max_access_level: 30 max_ttl: "8h")";
+  std::string bindings = R"(bindings { callers: "web" roles: "reader" })";
+  std::string denies;
+
+  std::string Text() const {
+    return callers + "\nroles { key: 'reader' value { grants { " + grant + " } } }\n" + bindings + "\n" + denies;
+  }
+};
+
+absl::StatusOr<std::shared_ptr<const Policy>> CompileText(const std::string& text, PolicyOptions options = {}) {
+  config::v1::Policy source;
+  if (!google::protobuf::TextFormat::ParseFromString(text, &source)) return absl::InternalError("not a text: " + text);
+  return Policy::Compile(source, "v1", options);
+}
+
+struct Fault {
+  std::string name;
+  void (*spoil)(Source&);
+  std::string field;
+  std::string says;
+};
+
+class CompileTest : public testing::TestWithParam<Fault> {};
+
+TEST_P(CompileTest, RefusesWithFieldAndRule) {
+  Source source;
+  GetParam().spoil(source);
+  const auto compiled = CompileText(source.Text());
+  ASSERT_TRUE(absl::IsInvalidArgument(compiled.status())) << compiled.status();
+  EXPECT_EQ(ReasonOf(compiled.status()), "POLICY_INVALID");
+  const std::vector<FieldViolation> fields = FieldsOf(compiled.status());
+  ASSERT_EQ(fields.size(), 1u);
+  EXPECT_EQ(fields[0].field, GetParam().field);
+  EXPECT_NE(fields[0].description.find(GetParam().says), std::string::npos) << fields[0].description;
+  EXPECT_EQ(std::string(compiled.status().message()), fields[0].field + ": " + fields[0].description);
+}
+
+const char* const kGrant = "roles.reader.grants[0]";
+std::string At(const std::string& rest) { return kGrant + rest; }
+
+void Target(Source& s, const std::string& pattern) { s.grant = "verbs: 'read' targets { " + pattern + " }"; }
+INSTANTIATE_TEST_SUITE_P(
+    Faults, CompileTest,
+    testing::ValuesIn<Fault>({
+        {"CallerName", [](Source& s) { s.callers = "callers { name: 'Web' identities { dns: 'a' } }"; },
+         "callers[0].name", "[a-z0-9.-]"},
+        {"CallerTwice", [](Source& s) { s.callers += "callers { name: 'web' identities { dns: 'a' } }"; },
+         "callers[1].name", "second caller 'web'"},
+        {"NoIdentity", [](Source& s) { s.callers = "callers { name: 'web' }"; }, "callers[0].identities", "required"},
+        {"TwoKinds",
+         [](Source& s) { s.callers = "callers { name: 'web' identities { dns: 'a' spiffe: 'spiffe://a/b' } }"; },
+         "callers[0].identities[0]", "exactly one"},
+        {"Spiffe", [](Source& s) { s.callers = "callers { name: 'web' identities { spiffe: 'spiffe://a' } }"; },
+         "callers[0].identities[0].spiffe", "spiffe://trust.domain/path"},
+        {"DnsWildcard", [](Source& s) { s.callers = "callers { name: 'web' identities { dns: '*.a' } }"; },
+         "callers[0].identities[0].dns", "wildcards"},
+        {"SameIdentity",
+         [](Source& s) {
+           s.callers +=
+               "callers { name: 'a' identities { dns: 'HOST.x' } } callers { name: 'b' identities { dns: "
+               "'host.X' } }";
+         },
+         "callers[2].identities[0]", "the caller 'a' has the same identity 'dns:host.x'"},
+        {"NoRole", [](Source& s) { s.bindings = "bindings { callers: 'web' roles: 'writer' }"; },
+         "bindings[0].roles[0]", "no role 'writer'"},
+        {"NoCaller", [](Source& s) { s.bindings = "bindings { callers: ['web', 'app'] roles: 'reader' }"; },
+         "bindings[0].callers[1]", "no caller 'app'"},
+        {"EmptyBinding", [](Source& s) { s.bindings = "bindings { callers: 'web' }"; }, "bindings[0].roles",
+         "required"},
+        {"Verb", [](Source& s) { s.grant = "verbs: '*'"; }, At(".verbs[0]"), "unknown verb '*'"},
+        {"NoVerb", [](Source& s) { s.grant = "targets { user: 1 }"; }, At(".verbs"), "required"},
+        {"NoTarget", [](Source& s) { s.grant = "verbs: 'read'"; }, At(".targets"), "required"},
+        {"Scope", [](Source& s) { s.grant = "verbs: 'create' scopes: ['read_user', 'read_apy']"; }, At(".scopes[1]"),
+         "unknown scope 'read_apy'; did you mean 'read_api'?"},
+        {"AdminScope", [](Source& s) { s.grant = "verbs: 'create' scopes: 'sudo'"; }, At(".scopes[0]"),
+         "danger.allow_admin_targets"},
+        {"SelfExtending", [](Source& s) { s.grant = "verbs: 'create' scopes: 'self_rotate'"; }, At(".scopes[0]"),
+         "self_extending: true"},
+        {"NoScopes", [](Source& s) { s.grant = "verbs: 'rotate' targets { user: 1 } max_ttl: '1h'"; }, At(".scopes"),
+         "required"},
+        {"LevelUnknown", [](Source& s) { s.grant = "verbs: 'read' targets { user: 1 } max_access_level: 31"; },
+         At(".max_access_level"), "must be one of"},
+        {"LevelMissing",
+         [](Source& s) { s.grant = "verbs: 'create' targets { group: 'a' } scopes: 'read_api' max_ttl: '1h'"; },
+         At(".max_access_level"), "required"},
+        {"TtlMissing", [](Source& s) { s.grant = "verbs: 'create' targets { user: 1 } scopes: 'read_api'"; },
+         At(".max_ttl"), "required"},
+        {"TtlWithoutUnit", [](Source& s) { s.grant = "verbs: 'read' targets { user: 1 } max_ttl: '3600'"; },
+         At(".max_ttl"), "duration"},
+        {"TtlShort", [](Source& s) { s.grant = "verbs: 'read' targets { user: 1 } max_ttl: '59s'"; }, At(".max_ttl"),
+         "from"},
+        {"TtlLong", [](Source& s) { s.grant = "verbs: 'read' targets { user: 1 } max_ttl: '401d'"; }, At(".max_ttl"),
+         "400d"},
+        {"UsernameAlone", [](Source& s) { Target(s, "username: 'root'"); }, At(".targets[0].username"), "numeric id"},
+        {"UsernamePattern", [](Source& s) { Target(s, "user: 1 username: 'ro*'"); }, At(".targets[0].username"),
+         "not a username"},
+        {"UserNegative", [](Source& s) { Target(s, "user: -1"); }, At(".targets[0].user"), "positive"},
+        {"TwoTargets", [](Source& s) { Target(s, "user: 1 group: 'a'"); }, At(".targets[0]"), "exactly one"},
+        {"EmptyTarget", [](Source& s) { Target(s, ""); }, At(".targets[0]"), "exactly one"},
+        {"ProjectOneSegment", [](Source& s) { Target(s, "project: 'acme'"); }, At(".targets[0].project"),
+         "two segments"},
+        {"ProjectDigits", [](Source& s) { Target(s, "group: '42'"); }, At(".targets[0].group"), "id"},
+        {"ProjectSlash", [](Source& s) { Target(s, "project: 'acme/x/'"); }, At(".targets[0].project"), "full path"},
+        {"ProjectGit", [](Source& s) { Target(s, "project: 'acme/x.git'"); }, At(".targets[0].project"), "full path"},
+        {"StarsAlone", [](Source& s) { Target(s, "project: '**'"); }, At(".targets[0].project"), "last segment"},
+        {"StarsInside", [](Source& s) { Target(s, "project: 'a/**/b'"); }, At(".targets[0].project"), "last segment"},
+        {"StarsShallow", [](Source& s) { Target(s, "project: 'acme/**'"); }, At(".targets[0].project"), "two segments"},
+        {"StarsBelowStar", [](Source& s) { Target(s, "project: 'acme/*/**'"); }, At(".targets[0].project"),
+         "two segments"},
+        {"Account", [](Source& s) { Target(s, "service_account: 'bot'"); }, At(".targets[0].service_account"),
+         "group/path:username"},
+        {"AccountZero", [](Source& s) { Target(s, "service_account: '0'"); }, At(".targets[0].service_account"),
+         "numeric id"},
+        {"Instance", [](Source& s) { s.grant = "verbs: 'read' targets { user: 1 } instance: 'Main'"; }, At(".instance"),
+         "[a-z0-9-]"},
+        {"DenyScope", [](Source& s) { s.denies = "denies { scopes: 'apy' }"; }, "denies[0].scopes[0]", "'api'"},
+        {"DenyTtl", [](Source& s) { s.denies = "denies { max_ttl: '1h' }"; }, "denies[0].max_ttl", "no place"},
+        {"DenyLevel", [](Source& s) { s.denies = "denies {} denies { max_access_level: 40 }"; },
+         "denies[1].max_access_level", "no place"},
+    }),
+    [](const auto& info) { return info.param.name; });
+
+TEST(CompileGoodTest, TakesWhatIsRight) {
+  Source source;
+  source.callers +=
+      R"(callers { name: "a.b-c" identities { dns: "Host.Example" } identities { dns: "host.example" } })";
+  source.denies = "denies { scopes: 'sudo' } denies {}";
+  const auto compiled = CompileText(source.Text());
+  ASSERT_TRUE(compiled.ok()) << compiled.status();
+  EXPECT_EQ((*compiled)->version(), "v1");
+  ASSERT_EQ((*compiled)->callers().size(), 2u);
+  EXPECT_EQ((*compiled)->callers()[1].dns_names[0], "host.example");
+  const std::vector<GrantView> grants = (*compiled)->GrantsOf({"web", ""});
+  ASSERT_EQ(grants.size(), 1u);
+  EXPECT_EQ(grants[0].role, "reader");
+  EXPECT_EQ(grants[0].verbs, std::vector<std::string>{"create"});
+  EXPECT_EQ(grants[0].targets, std::vector<std::string>{"project:acme/payments"});
+  EXPECT_EQ(grants[0].scopes, (std::vector<std::string>{"api", "read_api"}));
+  EXPECT_EQ(grants[0].max_access_level, 30);
+  EXPECT_EQ(grants[0].max_ttl, hours(8));
+  EXPECT_TRUE(grants[0].self_extending);
+  EXPECT_TRUE((*compiled)->GrantsOf({"nobody", ""}).empty());
+}
+
+TEST(CompileGoodTest, AdminScopesNeedTheServersLeave) {
+  Source source;
+  source.grant = "verbs: 'create' targets { user: 1 } scopes: 'sudo' max_ttl: '1h'";
+  EXPECT_FALSE(CompileText(source.Text()).ok());
+  EXPECT_TRUE(CompileText(source.Text(), {.allow_admin_targets = true}).ok());
+}
+
+TEST(CompileGoodTest, NothingGrantsNothing) {
+  EXPECT_TRUE(CompileText("").ok());
+  EXPECT_TRUE(Policy::DenyAll()->callers().empty());
+  EXPECT_TRUE(Policy::DenyAll()->GrantsOf({"web", ""}).empty());
+}
+
+}  // namespace
+}  // namespace tokenbroker

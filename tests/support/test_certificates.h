@@ -1,0 +1,62 @@
+#pragma once
+// Testonly: a throw-away certificate authority and what it signs, made in memory with P-256 keys (a millisecond each).
+//
+//   TestAuthority authority;
+//   const TestCertificate server = authority.Issue(ServerSpec());
+//   const TestCertificate client = authority.Issue(ClientSpec("spiffe://test/payments"));
+//   WriteFileOrDie(folder + "/ca.pem", authority.certificate_pem());
+//
+// Whatever fails ends the process: a test without its certificates has nothing to say.
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tokenbroker {
+
+// What a certificate shall say.
+struct TestCertificateSpec {
+  std::string common_name;
+  std::vector<std::string> uris;  // Subject alternative names of each kind, written as they are.
+  std::vector<std::string> dns_names;
+  std::vector<std::string> addresses;  // "127.0.0.1", "::1"
+  std::vector<std::string> emails;
+  // Both counted from now; negative for the past.
+  std::chrono::seconds not_before = std::chrono::hours(-1);
+  std::chrono::seconds not_after = std::chrono::hours(1);
+};
+
+struct TestCertificate {
+  std::string certificate_pem;
+  std::string key_pem;
+};
+
+// localhost, 127.0.0.1 and ::1.
+TestCertificateSpec ServerSpec();
+// One URI, as a SPIFFE identity has it.
+TestCertificateSpec ClientSpec(std::string_view uri);
+
+// Movable; used on one thread at a time.
+class TestAuthority {
+ public:
+  explicit TestAuthority(std::string_view common_name = "Test authority");
+  TestAuthority(TestAuthority&&) noexcept;
+  TestAuthority& operator=(TestAuthority&&) noexcept;
+  ~TestAuthority();
+
+  const std::string& certificate_pem() const;
+
+  // Signs a leaf that is good for servers and clients. Serial numbers count up from 2.
+  TestCertificate Issue(const TestCertificateSpec& spec);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// Writes `text` beside `path` and renames it into place, so that no reader sees half a file.
+void WriteFileOrDie(const std::string& path, std::string_view text);
+
+}  // namespace tokenbroker
