@@ -9,8 +9,10 @@
 //   }
 //
 // Rules of the house, each for a reason: parameters are taken by value (a reference may be dead when the coroutine goes
-// on), a coroutine is never a capturing lambda (its captures die with the lambda), and no co_await stands inside a
-// conditional or initialiser-list expression (g++ 12 has generated wrong code there).
+// on), a coroutine is never a capturing lambda (its captures die with the lambda), no co_await stands inside a
+// conditional or initialiser-list expression (g++ 12 has generated wrong code there), and no aggregate, and no
+// lambda with captures, is made inside a coroutine's co_await expression (g++ 12 frees some of its parts twice): a
+// plain function makes it.
 //
 // A Task is move-only and used on one thread at a time. One that is never awaited never runs; its frame is freed with
 // it. An exception that leaves a coroutine ends the process: expected failures travel as absl::Status.

@@ -73,6 +73,25 @@ Token TokenFor(Core& core, const Caller& caller, const CreateRequest& request, c
   return token;
 }
 
+// Aggregates are put together in plain functions, see the rules in task.h.
+Decision AbsentTarget() { return {NotGranted(), "", "the target does not exist or cannot be seen"}; }
+
+Grounds GroundsOf(const Decision& decision, const Policy& policy, const Caller& caller) {
+  return {decision.role, policy.version(), caller.identity};
+}
+
+IntentSpec SpecFor(Token token, const CreateRequest& request, std::optional<RequestKey> key,
+                   std::optional<TokenId> replaces, Grounds grounds) {
+  return {std::move(token), request.ttl, request.expire_time, std::move(key), std::move(replaces), std::move(grounds)};
+}
+
+MintSpec MintFor(const Token& asked, Date date) {
+  return {asked.target, asked.upstream_name, UpstreamDescriptionOf(asked.owner, asked.expire_time, asked.purpose),
+          asked.scopes, asked.access_level,  date};
+}
+
+Created CreatedOf(Token token, Secret secret) { return {std::move(token), std::move(secret)}; }
+
 MadeUpstream MadeOf(const UpstreamToken& token) { return {token.id, token.user_id, token.name, token.expires_at}; }
 
 // What is wrong with a 201, in words; empty if it is what was asked for.
@@ -148,7 +167,7 @@ Task<absl::StatusOr<Created>> Settle(Core* core, CallContext call, Token asked, 
         .Meta("token", ResourceName(asked.id));
   }
   // 5. Answer. The only copy of the secret leaves here.
-  co_return Created{*std::move(token), std::move(minted.secret)};
+  co_return CreatedOf(*std::move(token), std::move(minted.secret));
 }
 
 }  // namespace
@@ -176,8 +195,7 @@ Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller c
   if (!facts.ok()) {
     if (ReasonOf(facts.status()) != "UPSTREAM_NOT_FOUND") co_return facts.status();
     if (!written_policy->CoversAsWritten(caller, access)) {
-      const Decision absent = {NotGranted(), "", "the target does not exist or cannot be seen"};
-      co_return Refuse(*core, caller, "CreateToken", access, absent, *written_policy);
+      co_return Refuse(*core, caller, "CreateToken", access, AbsentTarget(), *written_policy);
     }
     co_return Error(absl::StatusCode::kNotFound, "TARGET_NOT_FOUND",
                     "token.target: GitLab does not know " + ToText(request.target) + ", or the broker cannot see it")
@@ -208,7 +226,7 @@ Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller c
     token.upstream_name.clear();
     token.create_time = parts.ledger.Now();
     token.expire_time = expected_end;
-    co_return Created{std::move(token), Secret()};
+    co_return CreatedOf(std::move(token), Secret());
   }
   const absl::Status waiting = call.Check(parts.clock.Boot());
   if (!waiting.ok()) co_return waiting;
@@ -218,12 +236,7 @@ Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller c
   }
 
   // 2. Remember.
-  IntentSpec spec = {std::move(token),
-                     request.ttl,
-                     request.expire_time,
-                     key,
-                     replaces,
-                     {decision.role, policy->version(), caller.identity}};
+  IntentSpec spec = SpecFor(std::move(token), request, key, replaces, GroundsOf(decision, *policy, caller));
   absl::StatusOr<DurableIntent> begun = co_await parts.ledger.Begin(std::move(spec));
   if (!begun.ok()) co_return begun.status();
   if (replaces.has_value()) core->lifecycle.Wake();
@@ -238,9 +251,7 @@ Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller c
   }
 
   // 3. Act, once. From here on nobody's leaving changes what we do.
-  MintSpec mint = {
-      asked.target, asked.upstream_name, UpstreamDescriptionOf(caller.name, asked.expire_time, asked.purpose),
-      asked.scopes, asked.access_level,  *date};
+  MintSpec mint = MintFor(asked, *date);
   Ended<Minted> end = co_await parts.gitlab.Mint(call.Detached(), std::move(intent), std::move(mint));
   { const Slots::Slot done = *std::move(slot); }  // What follows is the ledger's: let the next call through.
 

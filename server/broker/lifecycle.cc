@@ -19,6 +19,24 @@ constexpr Duration kLongestNap = seconds(1);
 constexpr Duration kCountEvery = seconds(10);
 constexpr Duration kReadFor = seconds(30);
 
+UpstreamQuery QueryFor(const Token& token, const std::string& marker) {
+  UpstreamQuery query;
+  query.target = token.target;
+  query.user_id = token.target.kind == TargetKind::kUser ? token.target.id : 0;
+  query.search = marker;
+  query.created_after = token.create_time - kSearchBack;
+  return query;
+}
+
+std::vector<MadeUpstream> WithMarker(const std::vector<UpstreamToken>& list, const std::string& marker) {
+  std::vector<MadeUpstream> found;
+  for (const UpstreamToken& each : list) {
+    if (each.revoked || !EndsInMarker(each.name, marker)) continue;
+    found.push_back({each.id, each.user_id, each.name, each.expires_at});
+  }
+  return found;
+}
+
 }  // namespace
 
 Task<void> Lifecycle::Run(Event stop) {
@@ -74,11 +92,7 @@ Task<void> Lifecycle::Look(TokenRecord record) {
   const absl::StatusOr<Slots::Slot> slot = co_await parts_.slots.Acquire(CallContext(), Lane::kLook);
   if (!slot.ok()) co_return;  // The claim ends by itself, then it is due again.
   const WallTime began = parts_.ledger.Now();
-  UpstreamQuery query;
-  query.target = token.target;
-  query.user_id = token.target.kind == TargetKind::kUser ? token.target.id : 0;
-  query.search = marker;
-  query.created_after = token.create_time - kSearchBack;
+  UpstreamQuery query = QueryFor(token, marker);
   const CallContext call(parts_.clock.Boot() + kReadFor);
   const absl::StatusOr<std::vector<UpstreamToken>> list = co_await parts_.gitlab.ListTokens(call, std::move(query));
   if (!list.ok()) {
@@ -86,12 +100,7 @@ Task<void> Lifecycle::Look(TokenRecord record) {
     parts_.log.Warn("look failed", {{"token", token.id}, {"error", std::string(list.status().message())}});
     co_return;
   }
-  std::vector<MadeUpstream> found;
-  for (const UpstreamToken& each : *list) {
-    if (!each.revoked && EndsInMarker(each.name, marker)) {
-      found.push_back({each.id, each.user_id, each.name, each.expires_at});
-    }
-  }
+  std::vector<MadeUpstream> found = WithMarker(*list, marker);
   parts_.metrics.Looked(found.empty() ? "nothing" : "found");
   if (!found.empty()) {
     parts_.log.Warn("found what a lost answer left behind", {{"token", token.id},

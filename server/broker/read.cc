@@ -50,6 +50,18 @@ absl::StatusOr<std::pair<WallTime, TokenId>> ReadPageToken(const Caller& caller,
   return std::pair{FromMicros(micros), rest.substr(0, dot)};
 }
 
+// Judged by where the target was when the token was made.
+Decision JudgeAccess(const Policy& policy, const Caller& caller, Verb verb, const Token& token) {
+  const AccessRequest request = {verb,
+                                 {token.target.instance, token.target.kind, std::to_string(token.target.id)},
+                                 token.scopes,
+                                 token.access_level,
+                                 Duration(0)};
+  TargetFacts facts;
+  facts.target = token.target;
+  return policy.Decide(caller, request, facts);
+}
+
 }  // namespace
 
 absl::Status Refuse(Core& core, const Caller& caller, std::string_view method, const AccessRequest& request,
@@ -77,15 +89,7 @@ Task<absl::StatusOr<TokenRecord>> FindVisible(Core* core, Caller caller, TokenId
   }
   const Token& token = record->token;
   if (token.owner == caller.name) co_return record;
-  // Judged by where the target was when the token was made.
-  const AccessRequest request = {verb,
-                                 {token.target.instance, token.target.kind, std::to_string(token.target.id)},
-                                 token.scopes,
-                                 token.access_level,
-                                 Duration(0)};
-  TargetFacts facts;
-  facts.target = token.target;
-  const Decision decision = core->parts.policies.Current()->Decide(caller, request, facts);
+  const Decision decision = JudgeAccess(*core->parts.policies.Current(), caller, verb, token);
   if (!decision.status.ok()) co_return NoSuchToken(id);
   co_return record;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "server/base/error.h"
 
@@ -44,8 +45,11 @@ Task<absl::StatusOr<TokenId>> JudgeRepeat(Core* core, CallContext call, RequestR
 
   const absl::StatusOr<Slots::Slot> slot = co_await parts.slots.Acquire(call, Lane::kResolve);
   if (!slot.ok()) co_return slot.status();
-  const UpstreamRef ref = {token.target, token.upstream_id, token.upstream_user_id};
-  const absl::StatusOr<std::optional<UpstreamToken>> seen = co_await parts.gitlab.GetToken(call, ref);
+  UpstreamRef ref;
+  ref.target = token.target;
+  ref.token_id = token.upstream_id;
+  ref.user_id = token.upstream_user_id;
+  const absl::StatusOr<std::optional<UpstreamToken>> seen = co_await parts.gitlab.GetToken(call, std::move(ref));
   // What cannot be read counts as used.
   if (!seen.ok() || !seen->has_value() || (*seen)->last_used_at.has_value()) co_return Exists(token);
   co_return token.id;

@@ -17,11 +17,15 @@ constexpr std::size_t kBudgetsMax = 10'000;
 
 }  // namespace
 
-Task<absl::StatusOr<TargetFacts>> Targets::Resolve(CallContext call, Caller caller, Target target) {
+Targets::Key Targets::KeyOf(const Target& target) {
   std::string ref = target.ref;
   std::transform(ref.begin(), ref.end(), ref.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  const Key key = {target.instance, target.kind, std::move(ref)};
+  return {target.instance, target.kind, std::move(ref)};
+}
+
+Task<absl::StatusOr<TargetFacts>> Targets::Resolve(CallContext call, Caller caller, Target target) {
+  const Key key = KeyOf(target);
   const auto cached = cache_.find(key);
   if (cached != cache_.end() && clock_.Boot() < cached->second.until) co_return cached->second.facts;
 

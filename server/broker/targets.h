@@ -39,6 +39,7 @@ class Targets {
     int left = 0;
   };
 
+  static Key KeyOf(const Target& target);
   absl::Status Spend(const std::string& caller);
   void Remember(const Key& key, const absl::StatusOr<TargetFacts>& facts);
 

@@ -22,6 +22,12 @@ constexpr Duration kLongestUnreachableInterval = seconds(15);
 
 UpstreamRef RefOf(const Token& token) { return {token.target, token.upstream_id, token.upstream_user_id}; }
 
+UpstreamRef RefOf(const Token& token, const UpstreamToken& child) { return {token.target, child.id, child.user_id}; }
+
+UpstreamQuery FamilyOf(const Token& token, const std::string& marker) {
+  return {token.target, token.upstream_user_id, marker, token.create_time - kSearchBack, /*active_only=*/true};
+}
+
 // GitLab did not answer, or not now: that says nothing about the token, and asking again soon is right.
 bool IsUnreachable(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) || absl::IsResourceExhausted(status) ||
@@ -96,8 +102,7 @@ Task<absl::StatusOr<Proof>> Undertaker::ProveWithoutDelete(Token token, absl::St
 Task<absl::Status> Undertaker::BuryFamily(Token token) {
   const std::string marker = MarkerOf(broker_, token.id);
   for (int round = 0; round < kFamilyRounds; ++round) {
-    UpstreamQuery query = {token.target, token.upstream_user_id, marker, token.create_time - kSearchBack,
-                           /*active_only=*/true};
+    UpstreamQuery query = FamilyOf(token, marker);
     const CallContext call(parts_.clock.Boot() + kReadFor);
     absl::StatusOr<std::vector<UpstreamToken>> alive = co_await parts_.gitlab.ListTokens(call, std::move(query));
     if (!alive.ok()) co_return alive.status();
@@ -105,8 +110,7 @@ Task<absl::Status> Undertaker::BuryFamily(Token token) {
     if (alive->empty()) co_return absl::OkStatus();
     for (const UpstreamToken& child : *alive) {
       parts_.log.Warn("a token had extended itself", {{"token", token.id}, {"upstream_id", child.id}});
-      const UpstreamRef ref = {token.target, child.id, child.user_id};
-      const Ended<GitLab::Deleted> end = co_await parts_.gitlab.Revoke(CallContext(), ref);
+      const Ended<GitLab::Deleted> end = co_await parts_.gitlab.Revoke(CallContext(), RefOf(token, child));
       if (!std::holds_alternative<GitLab::Deleted>(end)) co_return WhyNot(end);
     }
   }

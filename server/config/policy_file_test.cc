@@ -2,12 +2,15 @@
 #include "server/config/policy_file.h"
 
 #include <gtest/gtest.h>
+#include <prometheus/registry.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 #include <vector>
 
 #include "server/base/error.h"
@@ -68,7 +71,19 @@ class PolicyFileTest : public testing::Test {
     const auto policy = file_->Current();
     return policy->callers().empty() ? "" : policy->callers()[0].name;
   }
-  std::size_t failures() const { return log_.Count("policy not loaded"); }
+  // A counter's or a gauge's.
+  double Metric(const std::string& name) const {
+    for (const auto& family : metrics_.registry()->Collect()) {
+      if (family.name != name || family.metric.empty()) continue;
+      const auto& metric = family.metric[0];
+      return family.type == prometheus::MetricType::Counter ? metric.counter.value : metric.gauge.value;
+    }
+    return -1;
+  }
+  std::size_t failures() const {
+    EXPECT_EQ(Metric("tokenbroker_policy_load_failures_total"), log_.Count("policy not loaded"));
+    return log_.Count("policy not loaded");
+  }
 
   const std::string folder_, path_;
   ManualLoop loop_;
@@ -102,7 +117,7 @@ TEST_F(PolicyFileTest, WithoutAGoodFileNobodyMayUntilOneComes) {
     EXPECT_EQ(file_->ready().message(), log_.lines[0].error);
     Tick();
     Tick();
-    EXPECT_EQ(failures(), 1u) << "once per content";
+    EXPECT_EQ(log_.Count("policy not loaded"), 1u) << "once per content";
     Exchange(PolicyFor("web"));
     Tick();
     Tick();
@@ -125,12 +140,15 @@ TEST_F(PolicyFileTest, AnEmptyMomentIsNotAPolicy) {
   WriteInPlace(PolicyFor("web"));
   Begin();
   const auto good = file_->Current();
+  const double loaded_at = Metric("tokenbroker_policy_load_time_seconds");
+  EXPECT_GT(loaded_at, 0);
   std::size_t want = 0;
   const auto stays = [&] {
     for (int i = 0; i < 3; ++i) Tick();
     EXPECT_EQ(file_->Current(), good);
     EXPECT_TRUE(file_->ready().ok());
     EXPECT_EQ(failures(), ++want);
+    EXPECT_EQ(Metric("tokenbroker_policy_load_time_seconds"), loaded_at);
   };
   WriteInPlace("");
   stays();
@@ -235,6 +253,32 @@ TEST_F(PolicyFileTest, TheSameBadTextLaterIsCountedAgain) {
   }
   EXPECT_EQ(failures(), 2u);
   EXPECT_EQ(log_.Count("policy loaded"), 3u);
+}
+
+// For the sanitizers, too: one thread decides while another loads.
+TEST_F(PolicyFileTest, EveryDecisionIsOfOneWholePolicy) {
+  const std::string odd = PolicyFor("odd") + "denies: [{verbs: [create]}]\n";
+  const std::string even = PolicyFor("even");
+  WriteInPlace(even);
+  Begin();
+  const std::string even_version = file_->Current()->version();
+  std::atomic<bool> stop = false;
+  std::atomic<int> torn = 0;
+  std::thread reader([&] {
+    while (!stop) {
+      const auto policy = file_->Current();
+      const bool is_even = policy->callers().size() == 1 && policy->callers()[0].name == "even";
+      if (is_even != (policy->version() == even_version) || !file_->ready().ok()) ++torn;
+    }
+  });
+  for (int i = 0; i < 200; ++i) {
+    Exchange(i % 2 == 0 ? odd : even);
+    Tick();
+  }
+  stop = true;
+  reader.join();
+  EXPECT_EQ(torn, 0);
+  EXPECT_EQ(log_.Count("policy loaded"), 201u);
 }
 
 TEST_F(PolicyFileTest, StopsLookingWhenItEnds) {

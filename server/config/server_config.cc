@@ -67,7 +67,7 @@ void CheckListen(const pb::Listen& listen, Checker& check, ServerConfig& out) {
   }
 }
 
-void CheckGitLab(const pb::GitLab& gitlab, Checker& check, GitLabConfig& out) {
+void CheckGitLab(const pb::GitLab& gitlab, const SourceMap& map, Checker& check, GitLabConfig& out) {
   const std::string at = "gitlab[0].";
   out.name = check.Required(at + "name", gitlab.name());
   const auto fits = [](char each) {
@@ -88,8 +88,7 @@ void CheckGitLab(const pb::GitLab& gitlab, Checker& check, GitLabConfig& out) {
   if (!out.proxy.empty() && !IsProxyUrl(out.proxy)) {
     check.Fail(at + "proxy", "not a proxy", "must be http://host:port, without user and path");
   }
-  // 0 is what a field holds that is not written.
-  out.max_connections = gitlab.max_connections() == 0 ? out.max_connections : gitlab.max_connections();
+  if (map.Contains(at + "max_connections")) out.max_connections = gitlab.max_connections();
   if (out.max_connections < 1 || out.max_connections > kMostConnections) {
     check.Fail(at + "max_connections", std::to_string(out.max_connections), "must be from 1 to 10000");
   }
@@ -133,7 +132,7 @@ absl::StatusOr<ServerConfig> LoadServerConfig(const std::string& path) {
   out.sqlite_file = check.Required("ledger.sqlite_file", source.ledger().sqlite_file());
   out.policy_file = check.Required("policy_file", source.policy_file());
   if (source.gitlab_size() == 1) {
-    CheckGitLab(source.gitlab(0), check, out.gitlab);
+    CheckGitLab(source.gitlab(0), *map, check, out.gitlab);
   } else {
     check.Fail("gitlab", std::to_string(source.gitlab_size()) + " instances", "there must be exactly one");
   }

@@ -117,6 +117,7 @@ INSTANTIATE_TEST_SUITE_P(
          "15:12: gitlab[0].proxy: not a proxy: must be http://"},
         {"ManyConnections", "", "    max_connections: 10001\n",
          "15:22: gitlab[0].max_connections: 10001: must be from 1"},
+        {"NoConnections", "", "    max_connections: 0\n", "15:22: gitlab[0].max_connections: 0: must be"},
         {"NegativeConnections", "", "    max_connections: -1\n", "15:22: gitlab[0].max_connections: -1"},
         {"ShortSettle", "", "    settle: 179s\n", "15:13: gitlab[0].settle: '179s': must be at least 180s"},
         {"Level", "", "log:\n  level: loud\n", "16:10: log.level: 'loud': must be trace, debug, info, warn or error"},

@@ -21,6 +21,8 @@ class SourceMap {
   explicit SourceMap(std::string file) : file_(std::move(file)) {}
 
   void Add(std::string path, YamlPosition position) { positions_.emplace(std::move(path), position); }
+  // Whether the field was written at all, be it with its default.
+  bool Contains(std::string_view path) const { return positions_.contains(path); }
   // "file:line:column" of the path, or of the nearest known path above it.
   std::string Locate(std::string_view path) const;
 

@@ -56,7 +56,7 @@ TEST(StrictYamlTest, KnowsWhereThingsAre) {
   EXPECT_EQ(map->Locate("callers[0].identities[1].dns"), "p.yaml:4:55");
   EXPECT_EQ(map->Locate("roles.reader"), "p.yaml:6:3");
   EXPECT_EQ(map->Locate("roles.reader.grants[0].targets[1].project"), "p.yaml:10:20");
-  EXPECT_EQ(map->Locate("roles.reader.grants[0].verbs[1]"), "p.yaml:7:22");
+  EXPECT_EQ(map->Locate("roles.reader.grants[0].verbs[1]"), "p.yaml:7:23");
   // What is not there is at the nearest thing above it.
   EXPECT_EQ(map->Locate("roles.reader.grants[0].instance"), "p.yaml:7:7");
   EXPECT_EQ(map->Locate("bindings[7].callers"), "p.yaml:16:1");
@@ -118,8 +118,8 @@ INSTANTIATE_TEST_SUITE_P(
         {"KeyTwiceDeep", "denies:\n  - verbs: [read]\n    scopes: []\n    verbs: [audit]\n", "4:5", "'verbs'"},
         {"KeyTwiceFlow", "denies: [{targets: [{user: 1, user: 2}]}]", "1:31", "'user'"},
         {"RoleTwice", "roles:\n  a: []\n  a: []\n", "3:3", "'a' a second time"},
-        {"SecondDocument", "callers: []\n---\nroles: {}\n", "3:1", "second document"},
-        {"SecondEmptyDocument", "callers: []\n---\n", "2:4", "second document"},
+        {"SecondDocument", "callers: []\n---\nroles: {}\n", "2:1", "second document"},
+        {"SecondEmptyDocument", "callers: []\n---\n", "2:1", "second document"},
         {"SecondAfterEnd", "callers: []\n...\nroles: {}\n", "3:1", "second document"},
         {"Anchor", "callers: &a []\n", "1:10", "anchors"},
         {"AnchorOnText", "denies: [{instance: &a main}]\n", "1:21", "anchors"},
@@ -176,8 +176,8 @@ INSTANTIATE_TEST_SUITE_P(
         {"Overlong", "# \xc0\xaf\n", "1:3", "UTF-8"},
         {"CutUtf8", "# \xe2\x82", "1:3", "UTF-8"},
         {"Surrogate", "# \xed\xa0\x80\n", "1:3", "UTF-8"},
-        {"OpenList", "callers: [", "1:11", ""},
-        {"BadIndent", "callers: []\n  roles: {}\n", "2:8", ""},
+        {"OpenList", "callers: [", "1:11", "end of sequence"},
+        {"BadIndent", "callers: []\n  roles: {}\n", "2:3", "end of map"},
         {"TooLong", std::string((std::size_t{4} << 20) + 1, '#'), "1:1", "4 MiB"},
     }),
     [](const auto& info) { return info.param.name; });
@@ -188,7 +188,7 @@ TEST(StrictYamlTest, SurvivesEveryCut) {
   for (std::size_t size = 0; size < good.size(); ++size) {
     config::v1::Policy policy;
     const auto map = ParseStrictYaml("p.yaml", std::string_view(good).substr(0, size), &policy);
-    if (!map.ok()) EXPECT_EQ(ReasonOf(map.status()), "CONFIG_INVALID");
+    EXPECT_EQ(ReasonOf(map.status()), map.ok() ? "" : "CONFIG_INVALID");
   }
   config::v1::Policy policy;
   EXPECT_FALSE(ParseStrictYaml("p.yaml", "callers: []\nrol", &policy).ok()) << "a text cut in the middle of a key";

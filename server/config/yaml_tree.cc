@@ -18,6 +18,15 @@ constexpr std::size_t kDeepest = 32;
 
 YamlPosition PositionOf(const YAML::Mark& mark) { return {std::max(mark.line, 0) + 1, std::max(mark.column, 0) + 1}; }
 
+// At the end of a text yaml-cpp's marks lose their column, but not their offset.
+YamlPosition PositionAt(std::string_view text, int offset) {
+  const std::string_view before = text.substr(0, static_cast<std::size_t>(std::max(offset, 0)));
+  const std::size_t newline = before.rfind('\n');
+  const std::size_t line_start = newline == std::string_view::npos ? 0 : newline + 1;
+  return {static_cast<int>(std::count(before.begin(), before.end(), '\n')) + 1,
+          static_cast<int>(before.size() - line_start) + 1};
+}
+
 // The length of the UTF-8 sequence at the beginning of `text` and its code point; length 0 if there is none.
 std::pair<std::size_t, char32_t> DecodeUtf8(std::string_view text) {
   const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(text[at]); };
@@ -203,7 +212,7 @@ YamlNode ReadYamlTree(std::string_view text) {
     while (parser.HandleNextDocument(builder)) {
     }
   } catch (const YAML::Exception& error) {
-    throw YamlFault(PositionOf(error.mark), error.msg);
+    throw YamlFault(PositionAt(text, error.mark.pos), error.msg);
   }
   std::optional<YamlNode> root = std::move(builder).Take();
   if (!root.has_value()) throw YamlFault({}, "the file is empty");

@@ -31,7 +31,9 @@ std::optional<TargetKind> ParseTargetKind(std::string_view name) {
 std::optional<std::int64_t> Target::id() const {
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(ref.data(), ref.data() + ref.size(), value);
-  if (error != std::errc() || end != ref.data() + ref.size() || value < 0) return std::nullopt;
+  // from_chars takes a sign, GitLab does not: "-0" is no id.
+  const bool is_id = error == std::errc() && end == ref.data() + ref.size() && ref.front() != '-';
+  if (!is_id) return std::nullopt;
   return value;
 }
 

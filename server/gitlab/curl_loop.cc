@@ -86,12 +86,7 @@ class CurlLoop::Impl {
     auto transfer = std::make_shared<Transfer>();
     transfer->request = std::move(request);
     transfer->deadline = transfer->request.once ? kNever : call.deadline();
-    CallContext::Registration registration;
-    if (!transfer->request.once) {
-      registration = call.OnCancel([self, weak = std::weak_ptr<Transfer>(transfer)] {
-        if (const std::shared_ptr<Transfer> strong = weak.lock()) self->Cancel(strong);
-      });
-    }
+    const CallContext::Registration registration = self->CancelWith(call, transfer);
     Later<HttpAnswer> later(self->executor_, [self, &transfer](Later<HttpAnswer>::Done done) {
       transfer->done = std::move(done);
       self->Enqueue(transfer);
@@ -118,6 +113,13 @@ class CurlLoop::Impl {
       arrived_.push_back(std::move(transfer));
     }
     curl_multi_wakeup(multi_);
+  }
+
+  CallContext::Registration CancelWith(const CallContext& call, const std::shared_ptr<Transfer>& transfer) {
+    if (transfer->request.once) return {};
+    return call.OnCancel([this, weak = std::weak_ptr<Transfer>(transfer)] {
+      if (const std::shared_ptr<Transfer> strong = weak.lock()) Cancel(strong);
+    });
   }
 
   void Cancel(std::shared_ptr<Transfer> transfer) {

@@ -61,8 +61,12 @@ Task<absl::StatusOr<HttpAnswer>> Exchange::Send(CallContext call, ApiRequest req
   }
   if (answer.status == 401) {
     // GitLab says 401 to an unknown credential and to what is not ours alike: a look at itself decides.
-    const ApiRequest self = {"issuer", "GET", "/personal_access_tokens/self", "", false, kNever};
-    const HttpAnswer looked = co_await SendWith(CallContext(clock_.Boot() + seconds(10)), self, used.Clone());
+    ApiRequest self;
+    self.operation = "issuer";
+    self.method = "GET";
+    self.path = "/personal_access_tokens/self";
+    const CallContext soon(clock_.Boot() + seconds(10));
+    const HttpAnswer looked = co_await SendWith(soon, std::move(self), used.Clone());
     if (looked.status == 401) {
       issuer_->ProveDead(used.Reveal());
       co_return Dead();

@@ -103,7 +103,10 @@ Task<Ended<Minted>> FakeGitLab::Mint(CallContext, DurableIntent intent, MintSpec
   if (end == End::kLostAfter) co_return Unknown{Unavailable()};
   if (spoil_) std::exchange(spoil_, nullptr)(made);
   if (mint_takes_ > Duration(0)) co_await clock_.SleepUntil(clock_.Boot() + mint_takes_);
-  co_return Minted{std::move(made), Secret("glpat-fake-" + std::to_string(next_id_ - 1))};
+  Minted minted;
+  minted.secret = Secret("glpat-fake-" + std::to_string(made.id));
+  minted.token = std::move(made);
+  co_return minted;
 }
 
 Task<Ended<GitLab::Deleted>> FakeGitLab::Revoke(CallContext, UpstreamRef ref) {
@@ -170,7 +173,10 @@ Task<absl::StatusOr<TargetFacts>> FakeGitLab::Resolve(CallContext, Target target
     });
     if (target.id() != id && !same) continue;
     TargetFacts facts;
-    facts.target = {target.instance, TargetKind::kProject, id, path};
+    facts.target.instance = target.instance;
+    facts.target.kind = TargetKind::kProject;
+    facts.target.id = id;
+    facts.target.path = path;
     co_return facts;
   }
   co_return NotFound();

@@ -66,6 +66,22 @@ std::string MintBody(const MintSpec& spec) {
   return json.Take();
 }
 
+TargetFacts FactsOf(const Target& target, const UpstreamProject& project) {
+  TargetFacts facts;
+  facts.target = {target.instance, TargetKind::kProject, project.id, project.full_path};
+  return facts;
+}
+
+TargetFacts FactsOf(const Target& target, const UpstreamUser& user, std::int64_t issuer) {
+  TargetFacts facts;
+  facts.target = {target.instance, TargetKind::kUser, user.id, user.username};
+  facts.active = user.active;
+  facts.bot = user.bot;
+  facts.is_admin = user.is_admin;
+  facts.is_issuer = user.id == issuer;
+  return facts;
+}
+
 class HttpGitLab final : public GitLab {
  public:
   explicit HttpGitLab(std::unique_ptr<Exchange> exchange) : exchange_(std::move(exchange)) {}
@@ -191,9 +207,7 @@ class HttpGitLab final : public GitLab {
     if (target.kind == TargetKind::kProject) {
       const std::optional<UpstreamProject> project = ParseProject(std::move(answer->body));
       if (!project.has_value()) co_return exchange_->Failure(*answer);
-      TargetFacts facts;
-      facts.target = {target.instance, TargetKind::kProject, project->id, project->full_path};
-      co_return facts;
+      co_return FactsOf(target, *project);
     }
     std::optional<UpstreamUser> user;
     if (id.has_value()) {
@@ -208,13 +222,7 @@ class HttpGitLab final : public GitLab {
       user = users->front();
     }
     const std::int64_t issuer = co_await IssuerId(call);
-    TargetFacts facts;
-    facts.target = {target.instance, TargetKind::kUser, user->id, user->username};
-    facts.active = user->active;
-    facts.bot = user->bot;
-    facts.is_admin = user->is_admin;
-    facts.is_issuer = user->id == issuer;
-    co_return facts;
+    co_return FactsOf(target, *user, issuer);
   }
 
   // GET /personal_access_tokens/self, /user, /application/settings, /metadata

@@ -33,10 +33,8 @@ class SqliteLedger final : public Ledger {
   WallTime Now() const override { return clock_.Now(); }
 
   Task<absl::StatusOr<DurableIntent>> Begin(IntentSpec spec) override {
-    absl::StatusOr<Token> token = co_await writer_.Run<Token>(
-        [spec = std::move(spec)](Transaction& transaction) { return BeginIntent(transaction, spec); });
-    if (!token.ok()) co_return token.status();
-    co_return MakeIntent(*std::move(token), clock_.Boot());
+    return Intend(writer_.Run<Token>(
+        [spec = std::move(spec)](Transaction& transaction) { return BeginIntent(transaction, spec); }));
   }
 
   Task<absl::StatusOr<Token>> Activate(TokenId id, MadeUpstream made, WallTime expire_time) override {
@@ -46,11 +44,9 @@ class SqliteLedger final : public Ledger {
   }
 
   Task<absl::Status> Abandon(TokenId id, std::string why) override {
-    absl::StatusOr<Token> token =
-        co_await writer_.Run<Token>([id = std::move(id), why = std::move(why)](Transaction& transaction) {
-          return AbandonToken(transaction, id, why);
-        });
-    co_return token.status();
+    return StatusOf(writer_.Run<Token>([id = std::move(id), why = std::move(why)](Transaction& transaction) {
+      return AbandonToken(transaction, id, why);
+    }));
   }
 
   Task<absl::StatusOr<Token>> StartRevoking(TokenId id, RevokeReason reason,
@@ -72,11 +68,10 @@ class SqliteLedger final : public Ledger {
   }
 
   Task<absl::Status> RecordAttempt(TokenId id, WallTime next_attempt_time, bool parked, std::string why) override {
-    absl::StatusOr<Token> token = co_await writer_.Run<Token>(
+    return StatusOf(writer_.Run<Token>(
         [id = std::move(id), next_attempt_time, parked, why = std::move(why)](Transaction& transaction) {
           return RecordFailedAttempt(transaction, id, next_attempt_time, parked, why);
-        });
-    co_return token.status();
+        }));
   }
 
   Task<absl::StatusOr<std::vector<TokenId>>> RecordLook(TokenId id, WallTime began,
@@ -123,6 +118,17 @@ class SqliteLedger final : public Ledger {
   }
 
  private:
+  Task<absl::StatusOr<DurableIntent>> Intend(Task<absl::StatusOr<Token>> written) {
+    absl::StatusOr<Token> token = co_await std::move(written);
+    if (!token.ok()) co_return token.status();
+    co_return MakeIntent(*std::move(token), clock_.Boot());
+  }
+
+  static Task<absl::Status> StatusOf(Task<absl::StatusOr<Token>> changed) {
+    const absl::StatusOr<Token> token = co_await std::move(changed);
+    co_return token.status();
+  }
+
   void WriteRefusals(bool last) {
     writer_.Post([this, last](Transaction& transaction) -> absl::Status {
       std::vector<AuditEvent> events = refusals_.Take(transaction.now, last);

@@ -38,11 +38,13 @@ Decision Forbidden(const CompiledGrant& grant, std::string_view what) {
 
 // What no grant can reach; empty if nothing stands against it.
 std::string_view WhyForbidden(const TargetFacts& facts, Verb verb, PolicyOptions options) {
-  if (facts.target.kind != TargetKind::kUser || (verb != Verb::kCreate && verb != Verb::kRotate)) return {};
+  const bool user = facts.target.kind == TargetKind::kUser;
+  if (!user && facts.target.kind != TargetKind::kServiceAccount) return {};
+  if (verb != Verb::kCreate && verb != Verb::kRotate) return {};
   if (facts.is_issuer && !options.allow_admin_targets) return "the broker's own user";
   if (facts.is_admin && !options.allow_admin_targets) return "an administrator";
   if (!facts.active) return "a user who is not active";
-  if (facts.bot) return "a bot";
+  if (user && facts.bot) return "a bot";
   return {};
 }
 

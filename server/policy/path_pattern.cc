@@ -18,11 +18,7 @@ std::vector<std::string_view> SplitPath(std::string_view path) {
 }
 
 bool IsSegment(std::string_view segment, bool stars) {
-  if (segment.empty() || segment.size() > 255 || segment.front() == '-' || segment.front() == '.') return false;
-  const std::string lower = LowerCase(segment);
-  for (const std::string_view end : {".", ".git", ".atom"}) {
-    if (std::string_view(lower).ends_with(end)) return false;
-  }
+  if (segment.empty() || segment.front() == '-' || segment == "." || segment == "..") return false;
   return std::all_of(segment.begin(), segment.end(), [&](char each) {
     return absl::ascii_isalnum(static_cast<unsigned char>(each)) || each == '_' || each == '-' || each == '.' ||
            (stars && each == '*');
@@ -60,7 +56,7 @@ std::string LowerCase(std::string_view text) {
 }
 
 bool IsFullPath(std::string_view text, bool stars) {
-  if (text.size() > 1024) return false;
+  if (text.size() > 1024 || LowerCase(text).ends_with(".git")) return false;
   const std::vector<std::string_view> segments = SplitPath(text);
   return std::all_of(segments.begin(), segments.end(),
                      [&](std::string_view segment) { return IsSegment(segment, stars); });

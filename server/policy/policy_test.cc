@@ -223,6 +223,21 @@ TEST(PolicyTest, UsersThatCannotBeTargets) {
   }
 }
 
+TEST(PolicyTest, ServiceAccountsAreBotsButMayNotBeAdministrators) {
+  const auto policy = Make(kPolicy);
+  AccessRequest request = ForUser("71");
+  request.target.kind = TargetKind::kServiceAccount;
+  TargetFacts facts = Facts(TargetKind::kServiceAccount, 71, "acme/bots:x");
+  facts.bot = true;
+  EXPECT_TRUE(policy->Decide(kWeb, request, facts).status.ok());
+  facts.target.id = 72;
+  ExpectNotGranted(policy->Decide(kWeb, request, facts));
+  facts.target.path = "Acme/bots:CI";
+  EXPECT_TRUE(policy->Decide(kWeb, request, facts).status.ok());
+  facts.is_admin = true;
+  EXPECT_EQ(ReasonOf(policy->Decide(kWeb, request, facts).status), "TARGET_FORBIDDEN");
+}
+
 TEST(PolicyTest, UsernameBesideAnIdMustMatch) {
   const auto policy = Make(kPolicy);
   EXPECT_TRUE(policy->Decide(kWeb, ForUser("43"), Facts(TargetKind::kUser, 43, "dan")).status.ok());
@@ -249,6 +264,7 @@ TEST(PathPatternTest, Matches) {
       {"acme/*-*-z", "acme/a-b-c-z", true},
       {"acme/*-*-z", "acme/a-z", false},
       {"*/x", "acme/x", true},
+      {"acme/.github", "acme/.GitHub", true},
       {"acme/t/**", "acme/t/x", true},
       {"acme/t/**", "acme/T/x/y/z", true},
       {"acme/t/**", "acme/t", false},

@@ -1,0 +1,70 @@
+#pragma once
+// Testonly: a broker on one thread under the test's own clock, over a real SQLite ledger and a GitLab in memory.
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "server/base/error.h"
+#include "server/base/manual_loop.h"
+#include "server/base/random.h"
+#include "server/broker/broker.h"
+#include "server/gitlab/fake_gitlab.h"
+#include "server/gitlab/slots.h"
+#include "server/ledger/sqlite_ledger.h"
+
+namespace tokenbroker {
+
+class FixedPolicy final : public PolicySource {
+ public:
+  explicit FixedPolicy(std::shared_ptr<const Policy> policy) : policy_(std::move(policy)) {}
+  std::shared_ptr<const Policy> Current() const override { return policy_; }
+  void Set(std::shared_ptr<const Policy> policy) { policy_ = std::move(policy); }
+
+ private:
+  std::shared_ptr<const Policy> policy_;
+};
+
+// Caller "ci" may have tokens of user 42 and of projects acme/*; caller "other" nothing; caller "warden" may read and
+// revoke others' tokens there. User 42 is "demo", project 7 is "acme/payments".
+class BrokerTest : public testing::Test {
+ protected:
+  BrokerTest();
+  ~BrokerTest() override;
+
+  // Another process start over the same ledger.
+  void Restart();
+  void StartJobs();
+
+  absl::StatusOr<Created> Create(const CreateRequest& request, CallContext call = {});
+  absl::StatusOr<Token> Get(const TokenId& id, const std::string& caller = "ci");
+  absl::StatusOr<Token> Revoke(const TokenId& id, const std::string& caller = "ci", CallContext call = {});
+  // Lets `by` pass in steps of at most a second, with all that the ledger's thread does in between.
+  void Pass(Duration by);
+  // Runs until nothing is in work any more.
+  void Settle();
+
+  static CreateRequest UserToken();
+  static CreateRequest ProjectToken();
+  static Caller CallerNamed(const std::string& name) { return {name, "spiffe://test/" + name}; }
+
+  TokenState StateOf(const TokenId& id) { return Get(id)->state; }
+  // The only token of `ci`.
+  Token OnlyToken();
+
+  ManualLoop loop_;
+  SystemRandom random_;
+  Metrics metrics_;
+  FakeGitLab gitlab_{loop_};
+  std::string path_;
+  std::optional<Slots> slots_;
+  std::optional<FixedPolicy> policies_;
+  std::unique_ptr<Ledger> ledger_;
+  std::unique_ptr<Broker> broker_;
+  Duration settle_ = minutes(10);
+};
+
+}  // namespace tokenbroker

@@ -1,0 +1,193 @@
+#include <gtest/gtest.h>
+
+#include "server/broker/broker_fixture.h"
+
+namespace tokenbroker {
+namespace {
+
+struct EndCase {
+  std::string name;
+  FakeGitLab::End end;
+  absl::StatusCode answer;
+  std::string reason;
+  TokenState state;
+  std::size_t live_at_gitlab;
+};
+
+class CreateEndsTest : public BrokerTest, public testing::WithParamInterface<EndCase> {};
+
+TEST_P(CreateEndsTest, TheLedgerTellsTheTruthWhateverGitLabDid) {
+  gitlab_.PlanNext(GetParam().end);
+  const absl::StatusOr<Created> created = Create(UserToken());
+  EXPECT_EQ(created.status().code(), GetParam().answer) << created.status();
+  EXPECT_EQ(ReasonOf(created.status()), GetParam().reason);
+  EXPECT_EQ(OnlyToken().state, GetParam().state);
+  EXPECT_EQ(gitlab_.live().size(), GetParam().live_at_gitlab);
+  EXPECT_EQ(gitlab_.posts(), 1);
+}
+
+INSTANTIATE_TEST_SUITE_P(Ends, CreateEndsTest,
+                         testing::ValuesIn<EndCase>({
+                             {"Works", FakeGitLab::End::kWorks, absl::StatusCode::kOk, "", TokenState::kActive, 1},
+                             {"Refused", FakeGitLab::End::kRefused, absl::StatusCode::kInvalidArgument,
+                              "UPSTREAM_INVALID", TokenState::kAbandoned, 0},
+                             {"LostBefore", FakeGitLab::End::kLostBefore, absl::StatusCode::kAborted,
+                              "UPSTREAM_OUTCOME_UNKNOWN", TokenState::kPending, 0},
+                             {"LostAfter", FakeGitLab::End::kLostAfter, absl::StatusCode::kAborted,
+                              "UPSTREAM_OUTCOME_UNKNOWN", TokenState::kPending, 1},
+                         }),
+                         [](const auto& info) { return info.param.name; });
+
+class CreateTest : public BrokerTest {};
+
+TEST_F(CreateTest, AnswersWithTheTokenAndItsSecret) {
+  const absl::StatusOr<Created> created = Create(UserToken());
+  ASSERT_TRUE(created.ok()) << created.status();
+  const Token& token = created->token;
+  EXPECT_EQ(created->secret.Reveal(), "glpat-fake-" + std::to_string(token.upstream_id));
+  EXPECT_EQ(token.owner, "ci");
+  EXPECT_EQ(token.upstream_name, "DeepTraQ Integration Token [tb:tb1:" + token.id + "]");
+  EXPECT_EQ(token.target, (ResolvedTarget{"main", TargetKind::kUser, 42, "demo"}));
+  EXPECT_EQ(token.expire_time, token.create_time + hours(1));
+  EXPECT_EQ(gitlab_.token(token.upstream_id).name, token.upstream_name);
+  ASSERT_EQ(gitlab_.specs().size(), 1u);
+  EXPECT_EQ(gitlab_.specs()[0].description, "by=ci exp=" + std::to_string(MicrosOf(token.expire_time) / 1'000'000));
+}
+
+TEST_F(CreateTest, APolicysNoCostsGitLabNothing) {
+  CreateRequest request = UserToken();
+  request.scopes = {"read_registry", "write_registry"};
+  EXPECT_EQ(ReasonOf(Create(request).status()), "NOT_GRANTED");
+  const absl::StatusOr<Created> other = loop_.Finish(broker_->Create({}, CallerNamed("other"), UserToken()));
+  EXPECT_EQ(ReasonOf(other.status()), "NOT_GRANTED");
+  EXPECT_EQ(gitlab_.resolves(), 0);
+  EXPECT_EQ(gitlab_.posts(), 0);
+}
+
+TEST_F(CreateTest, AbsenceIsToldInsideAGrantAlone) {
+  CreateRequest inside = ProjectToken();
+  inside.target.ref = "acme/absent";
+  EXPECT_EQ(ReasonOf(Create(inside).status()), "TARGET_NOT_FOUND");
+  CreateRequest by_id = ProjectToken();
+  by_id.target.ref = "99";  // Could be any project.
+  const absl::Status absent = Create(by_id).status();
+  gitlab_.AddProject(98, "secret/plans");
+  by_id.target.ref = "98";
+  const absl::Status foreign = Create(by_id).status();
+  EXPECT_EQ(absent, foreign);  // Payloads included.
+  EXPECT_EQ(ReasonOf(absent), "NOT_GRANTED");
+}
+
+TEST_F(CreateTest, AnAdministratorIsNoTarget) {
+  CreateRequest request = UserToken();
+  request.target.ref = "1";
+  EXPECT_EQ(ReasonOf(Create(request).status()), "TARGET_FORBIDDEN");
+  EXPECT_EQ(gitlab_.posts(), 0);
+}
+
+TEST_F(CreateTest, ASpellingDecidesNothing) {
+  for (const char* ref : {"ACME/payments", "acme/Payments", "7"}) {
+    CreateRequest request = ProjectToken();
+    request.target.ref = ref;
+    const absl::StatusOr<Created> created = Create(request);
+    ASSERT_TRUE(created.ok()) << ref << created.status();
+    EXPECT_EQ(created->token.target.path, "acme/payments");
+  }
+}
+
+TEST_F(CreateTest, ACallWithTooLittleTimeIsRefusedBeforeItsIntent) {
+  EXPECT_EQ(ReasonOf(Create(UserToken(), CallContext(loop_.Boot() + seconds(1))).status()), "DEADLINE_TOO_SHORT");
+  EXPECT_EQ(gitlab_.posts(), 0);
+  ListRequest all;
+  all.show_closed = true;
+  EXPECT_TRUE(loop_.Finish(broker_->List(CallerNamed("ci"), all))->tokens.empty());
+}
+
+TEST_F(CreateTest, ACallerThatLeavesGetsNothingAndLeavesNothing) {
+  gitlab_.set_mint_takes(seconds(10));
+  StartJobs();
+  CancelSource source;
+  std::optional<absl::StatusOr<Created>> answer;
+  broker_->scope().Spawn<absl::StatusOr<Created>>(
+      broker_->Create(CallContext(loop_.Boot() + seconds(30), source), CallerNamed("ci"), UserToken()),
+      [&answer](absl::StatusOr<Created> created) { answer = std::move(created); });
+  ASSERT_TRUE(loop_.RunUntil([&] { return gitlab_.posts() == 1; }));
+  source.Cancel();
+  Pass(seconds(15));
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_TRUE(absl::IsCancelled(answer->status()));
+  EXPECT_TRUE(gitlab_.live().empty());
+  EXPECT_EQ(OnlyToken().revoke_reason, RevokeReason::kCallerGone);
+  EXPECT_EQ(OnlyToken().state, TokenState::kRevoked);
+}
+
+TEST_F(CreateTest, WhatGitLabMadeOtherwiseIsTakenBack) {
+  const std::vector<std::function<void(UpstreamToken&)>> spoils = {
+      [](UpstreamToken& made) { made.name += "x"; },
+      [](UpstreamToken& made) { made.user_id = 43; },
+      [](UpstreamToken& made) { made.scopes.push_back("api"); },
+      [](UpstreamToken& made) { made.access_level = 50; },
+      [](UpstreamToken& made) { made.expires_at.reset(); },
+      [](UpstreamToken& made) { *made.expires_at += std::chrono::days(1); },
+  };
+  StartJobs();
+  for (const auto& spoil : spoils) {
+    gitlab_.SpoilNextAnswer(spoil);
+    const absl::Status status = Create(UserToken()).status();
+    EXPECT_EQ(ReasonOf(status), "UPSTREAM_MISMATCH") << status;
+  }
+  gitlab_.SpoilNextAnswer([](UpstreamToken& made) { made.active = false; });
+  EXPECT_EQ(ReasonOf(Create(UserToken()).status()), "CLOCK_SKEW");
+  Pass(seconds(3));
+  EXPECT_TRUE(gitlab_.live().empty());
+}
+
+TEST_F(CreateTest, AShortenedDateShortensTheToken) {
+  CreateRequest request = UserToken();
+  request.ttl = hours(24 * 3);
+  gitlab_.SpoilNextAnswer([](UpstreamToken& made) { *made.expires_at -= std::chrono::days(2); });
+  const absl::StatusOr<Created> created = Create(request);
+  ASSERT_TRUE(created.ok()) << created.status();
+  EXPECT_EQ(created->token.expire_time, MidnightOf(*created->token.upstream_expire_date));
+  EXPECT_LT(created->token.expire_time, created->token.create_time + hours(24 * 3));
+}
+
+TEST_F(CreateTest, ClocksThatDifferTooMuchMakeNoTokens) {
+  gitlab_.set_skew(minutes(16));
+  EXPECT_EQ(ReasonOf(Create(UserToken()).status()), "CLOCK_SKEW");
+  EXPECT_EQ(gitlab_.posts(), 0);
+}
+
+TEST_F(CreateTest, ValidateOnlyFailsAsTheRealCallAndMakesNothing) {
+  CreateRequest request = UserToken();
+  request.validate_only = true;
+  const absl::StatusOr<Created> checked = Create(request);
+  ASSERT_TRUE(checked.ok()) << checked.status();
+  EXPECT_TRUE(checked->secret.empty());
+  EXPECT_TRUE(checked->token.id.empty());
+  request.target.ref = "43";
+  EXPECT_EQ(ReasonOf(Create(request).status()), "NOT_GRANTED");
+  EXPECT_EQ(gitlab_.posts(), 0);
+}
+
+TEST_F(CreateTest, ResolutionsAreBoundedAndRemembered) {
+  for (int i = 0; i < 100; ++i) {
+    CreateRequest request = ProjectToken();
+    request.validate_only = true;
+    ASSERT_TRUE(Create(request).ok());
+  }
+  EXPECT_EQ(gitlab_.resolves(), 1);
+  absl::Status last;
+  for (int i = 0; i < 60; ++i) {
+    CreateRequest request = ProjectToken();
+    request.target.ref = "acme/p" + std::to_string(i);
+    last = Create(request).status();
+  }
+  EXPECT_EQ(ReasonOf(last), "RESOLUTIONS_EXHAUSTED") << last;
+  EXPECT_EQ(gitlab_.resolves(), 60);
+  loop_.Advance(minutes(1));
+  EXPECT_EQ(ReasonOf(Create(ProjectToken()).status()), "");
+}
+
+}  // namespace
+}  // namespace tokenbroker
