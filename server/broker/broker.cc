@@ -10,6 +10,16 @@ struct Broker::Impl : Core {
   using Core::Core;
 };
 
+namespace {
+
+Task<void> StopJobs(Core* core) {
+  core->stop.Set();
+  core->lifecycle.Wake();
+  co_return;
+}
+
+}  // namespace
+
 Broker::Broker(BrokerParts parts, BrokerOptions options) : impl_(std::make_unique<Impl>(parts, std::move(options))) {}
 
 Broker::~Broker() = default;
@@ -43,10 +53,7 @@ void Broker::StartLifecycle() {
 }
 
 bool Broker::Drain(Duration patience) {
-  impl_->parts.executor.Post([core = impl_.get()] {
-    core->stop.Set();
-    core->lifecycle.Wake();
-  });
+  impl_->scope.Spawn(StopJobs(impl_.get()));
   return impl_->scope.WaitIdle(patience);
 }
 

@@ -56,7 +56,7 @@ TEST_F(CreateTest, AnswersWithTheTokenAndItsSecret) {
 
 TEST_F(CreateTest, APolicysNoCostsGitLabNothing) {
   CreateRequest request = UserToken();
-  request.scopes = {"read_registry", "write_registry"};
+  request.scopes = {"read_user", "k8s_proxy"};
   EXPECT_EQ(ReasonOf(Create(request).status()), "NOT_GRANTED");
   const absl::StatusOr<Created> other = loop_.Finish(broker_->Create({}, CallerNamed("other"), UserToken()));
   EXPECT_EQ(ReasonOf(other.status()), "NOT_GRANTED");

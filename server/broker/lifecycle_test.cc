@@ -182,13 +182,12 @@ TEST_F(LifecycleTest, OneThatExtendsItselfForEverIsParkedWithTheAlarm) {
   CreateRequest request = UserToken();
   request.scopes = {"api"};
   const Token token = Make(request);
-  gitlab_.set_before_list([this] {
+  gitlab_.set_before_delete([this] {
     for (const UpstreamToken& each : gitlab_.live()) gitlab_.HolderRotates(each.id);
   });
-  gitlab_.HolderRotates(token.upstream_id);
   EXPECT_EQ(Revoke(token.id)->state, TokenState::kRevoking);
   EXPECT_EQ(loop_.Finish(ledger_->Count())->parked, 1);
-  gitlab_.set_before_list(nullptr);
+  gitlab_.set_before_delete(nullptr);
   Pass(minutes(1));
   EXPECT_EQ(StateOf(token.id), TokenState::kRevoked);
   EXPECT_TRUE(gitlab_.live().empty());

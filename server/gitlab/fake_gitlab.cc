@@ -113,6 +113,7 @@ Task<Ended<GitLab::Deleted>> FakeGitLab::Revoke(CallContext, UpstreamRef ref) {
   CatchUp();
   if (down_) co_return Refused{Unavailable()};
   ++deletes_;
+  if (before_delete_) before_delete_();
   const End end = NextEnd();
   if (end == End::kRefused) {
     co_return Refused{Error(absl::StatusCode::kFailedPrecondition, "ISSUER_NOT_ALLOWED", "GitLab says no")};
@@ -144,7 +145,6 @@ Task<absl::StatusOr<bool>> FakeGitLab::ProvesAbsence(CallContext, UpstreamRef re
 
 Task<absl::StatusOr<std::vector<UpstreamToken>>> FakeGitLab::ListTokens(CallContext, UpstreamQuery query) {
   CatchUp();
-  if (before_list_) before_list_();
   if (down_) co_return Unavailable();
   std::vector<UpstreamToken> found;
   for (const auto& [id, token] : tokens_) {

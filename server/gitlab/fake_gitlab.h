@@ -55,8 +55,8 @@ class FakeGitLab final : public GitLab {
   void Use(std::int64_t token_id);
   // A holder rotates its own token: the old one is revoked, a child with the same name and a new id lives.
   std::int64_t HolderRotates(std::int64_t token_id);
-  // Called before each family look or other list; a holder may act in between.
-  void set_before_list(std::function<void()> act) { before_list_ = std::move(act); }
+  // Called before each DELETE is carried out: a holder may be faster.
+  void set_before_delete(std::function<void()> act) { before_delete_ = std::move(act); }
   // The row vanishes, as with a deleted user.
   void Forget(std::int64_t token_id) { tokens_.erase(token_id); }
 
@@ -87,7 +87,7 @@ class FakeGitLab final : public GitLab {
   Clock& clock_;
   std::deque<End> planned_;
   std::function<void(UpstreamToken&)> spoil_;
-  std::function<void()> before_list_;
+  std::function<void()> before_delete_;
   Duration late_by_{0};
   Duration mint_takes_{0};
   Duration skew_{0};

@@ -64,6 +64,7 @@ absl::StatusOr<std::vector<TokenRecord>> ClaimDueRows(Transaction& transaction, 
     } else {
       const absl::Status held = Hold(transaction, id);
       if (!held.ok()) return held;
+      record->next_attempt_time = transaction.now + kClaim;
     }
     claimed.push_back(*std::move(record));
   }

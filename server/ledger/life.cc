@@ -1,5 +1,6 @@
 #include "server/ledger/life.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "server/base/error.h"
@@ -49,6 +50,20 @@ absl::Status WriteRequest(Transaction& transaction, const std::string& caller, c
       .Run();
 }
 
+absl::Status UnderWay(const TokenId& id, Duration retry_after) {
+  return Error(absl::StatusCode::kAborted, "CREATE_IN_PROGRESS", "another attempt with this request_id is under way")
+      .RetryAfter(retry_after)
+      .Meta("token", ResourceName(id));
+}
+
+// The old attempt's answer may still come: from now on it is too late, also for a wall clock that steps back.
+absl::Status GiveUp(Transaction& transaction, const TokenRecord& old) {
+  if (transaction.now < old.give_up_time) return UnderWay(old.token.id, old.give_up_time - transaction.now);
+  absl::StatusOr<Statement> update = transaction.db.Prepare("UPDATE tokens SET give_up_time = ? WHERE id = ?");
+  if (!update.ok()) return update.status();
+  return update->Bind(1, WallTime()).Bind(2, old.token.id).Run();
+}
+
 // Makes room for a new attempt of a request that is known already: the token of the last one gives way.
 absl::Status Supersede(Transaction& transaction, const IntentSpec& spec, const RequestRow& request) {
   if (request.digest != spec.request->digest) {
@@ -56,13 +71,12 @@ absl::Status Supersede(Transaction& transaction, const IntentSpec& spec, const R
         .Field("request_id", "was used with other parameters; make a new one for another token");
   }
   if (request.token_id != spec.replaces) {
-    return Error(absl::StatusCode::kAborted, "CREATE_IN_PROGRESS", "another attempt with this request_id is under way")
-        .RetryAfter(seconds(1))
-        .Meta("token", ResourceName(request.token_id));
+    return UnderWay(request.token_id, seconds(1));
   }
   const absl::StatusOr<TokenRecord> old = LoadToken(transaction.db, request.token_id);
   if (!old.ok()) return old.status();
-  if (old->pending || old->token.state != TokenState::kActive) return absl::OkStatus();
+  if (old->pending) return GiveUp(transaction, *old);
+  if (old->token.state != TokenState::kActive) return absl::OkStatus();
   Change change;
   change.to = TokenState::kRevoking;
   change.reason = RevokeReason::kSuperseded;
@@ -134,6 +148,21 @@ absl::StatusOr<TokenId> AddOrphan(Transaction& transaction, Random& random, cons
   return token.id;
 }
 
+// Tokens at GitLab that were made for `row`, which has ended or is about to: what no row knows yet gets one of its own,
+// so that none is left alive. Returns the new rows.
+absl::StatusOr<std::vector<TokenId>> KeepStrays(Transaction& transaction, Random& random, const TokenRecord& row,
+                                                const std::vector<MadeUpstream>& made) {
+  const absl::StatusOr<std::vector<MadeUpstream>> strays = WithoutRow(transaction, row.token.target.instance, made);
+  if (!strays.ok()) return strays.status();
+  std::vector<TokenId> ids;
+  for (const MadeUpstream& stray : *strays) {
+    absl::StatusOr<TokenId> orphan = AddOrphan(transaction, random, row, stray);
+    if (!orphan.ok()) return orphan.status();
+    ids.push_back(*std::move(orphan));
+  }
+  return ids;
+}
+
 }  // namespace
 
 absl::StatusOr<Token> BeginIntent(Transaction& transaction, const IntentSpec& spec) {
@@ -172,8 +201,8 @@ absl::StatusOr<Token> BeginIntent(Transaction& transaction, const IntentSpec& sp
   return token;
 }
 
-absl::StatusOr<Token> ActivateToken(Transaction& transaction, const TokenId& id, const MadeUpstream& made,
-                                    WallTime expire_time) {
+absl::StatusOr<Token> ActivateToken(Transaction& transaction, Random& random, const TokenId& id,
+                                    const MadeUpstream& made, WallTime expire_time) {
   const absl::StatusOr<TokenRecord> before = LoadToken(transaction.db, id);
   if (!before.ok()) return before.status();
   const bool in_time = before->pending && transaction.now < before->give_up_time;
@@ -182,15 +211,18 @@ absl::StatusOr<Token> ActivateToken(Transaction& transaction, const TokenId& id,
   change.actor = "create";
   if (in_time && !before->revoke_requested) {
     change.to = TokenState::kActive;
-    change.expire_time = expire_time;
-    change.next_attempt_time = expire_time;
+    change.expire_time = std::min(expire_time, before->token.expire_time);
+    change.next_attempt_time = change.expire_time;
   } else if (before->pending || before->token.state == TokenState::kAbandoned) {
     change.to = TokenState::kRevoking;
     change.reason = before->revoke_requested ? RevokeReason::kRequested : RevokeReason::kLateReply;
     change.next_attempt_time = transaction.now;
     change.why = "the answer came after the intent was given up, or its revocation asked for";
   } else {
-    return before->token;  // A look was faster: what it found is this token, and it ends.
+    // A look was faster. What it found is this token, or GitLab has made two.
+    const absl::StatusOr<std::vector<TokenId>> kept = KeepStrays(transaction, random, *before, {made});
+    if (!kept.ok()) return kept.status();
+    return before->token;
   }
   const absl::StatusOr<TokenRecord> after = Apply(transaction, *before, std::move(change));
   if (!after.ok()) return after.status();
@@ -210,12 +242,18 @@ absl::StatusOr<Token> AbandonToken(Transaction& transaction, const TokenId& id, 
   return after->token;
 }
 
-absl::StatusOr<Token> StartRevokingToken(Transaction& transaction, const TokenId& id, RevokeReason reason,
-                                         const std::optional<MadeUpstream>& made) {
+absl::StatusOr<Token> StartRevokingToken(Transaction& transaction, Random& random, const TokenId& id,
+                                         RevokeReason reason, const std::optional<MadeUpstream>& made) {
   const absl::StatusOr<TokenRecord> before = LoadToken(transaction.db, id);
   if (!before.ok()) return before.status();
   const TokenState state = before->token.state;
-  if (!before->pending && state != TokenState::kActive && state != TokenState::kAbandoned) return before->token;
+  if (!before->pending && state != TokenState::kActive && state != TokenState::kAbandoned) {
+    if (made.has_value()) {
+      const absl::StatusOr<std::vector<TokenId>> kept = KeepStrays(transaction, random, *before, {*made});
+      if (!kept.ok()) return kept.status();
+    }
+    return before->token;
+  }
   Change change;
   change.to = TokenState::kRevoking;
   change.reason = before->revoke_requested ? RevokeReason::kRequested : reason;
@@ -286,8 +324,11 @@ absl::StatusOr<std::vector<TokenId>> RecordLookResult(Transaction& transaction, 
                                                       const std::vector<MadeUpstream>& found) {
   const absl::StatusOr<TokenRecord> before = LoadToken(transaction.db, id);
   if (!before.ok()) return before.status();
-  // Somebody was faster; what was found, that somebody knows.
-  if (!before->pending && before->token.state != TokenState::kAbandoned) return std::vector<TokenId>();
+  // The create's own answer was faster, and its token is the caller's.
+  if (!before->pending && before->token.state == TokenState::kActive) return std::vector<TokenId>();
+  if (!before->pending && before->token.state != TokenState::kAbandoned) {
+    return KeepStrays(transaction, random, *before, found);
+  }
   absl::StatusOr<std::vector<MadeUpstream>> fresh = WithoutRow(transaction, before->token.target.instance, found);
   if (!fresh.ok()) return fresh.status();
 
@@ -316,12 +357,8 @@ absl::StatusOr<std::vector<TokenId>> RecordLookResult(Transaction& transaction, 
   change.actor = "look";
   const absl::StatusOr<TokenRecord> first = Apply(transaction, *before, std::move(change));
   if (!first.ok()) return first.status();
-  std::vector<TokenId> ids = {id};
-  for (std::size_t i = 1; i < fresh->size(); ++i) {
-    absl::StatusOr<TokenId> orphan = AddOrphan(transaction, random, *first, (*fresh)[i]);
-    if (!orphan.ok()) return orphan.status();
-    ids.push_back(*std::move(orphan));
-  }
+  absl::StatusOr<std::vector<TokenId>> ids = KeepStrays(transaction, random, *first, *fresh);
+  if (ids.ok()) ids->insert(ids->begin(), id);
   return ids;
 }
 

@@ -13,11 +13,11 @@
 namespace tokenbroker {
 
 absl::StatusOr<Token> BeginIntent(Transaction& transaction, const IntentSpec& spec);
-absl::StatusOr<Token> ActivateToken(Transaction& transaction, const TokenId& id, const MadeUpstream& made,
-                                    WallTime expire_time);
+absl::StatusOr<Token> ActivateToken(Transaction& transaction, Random& random, const TokenId& id,
+                                    const MadeUpstream& made, WallTime expire_time);
 absl::StatusOr<Token> AbandonToken(Transaction& transaction, const TokenId& id, const std::string& why);
-absl::StatusOr<Token> StartRevokingToken(Transaction& transaction, const TokenId& id, RevokeReason reason,
-                                         const std::optional<MadeUpstream>& made);
+absl::StatusOr<Token> StartRevokingToken(Transaction& transaction, Random& random, const TokenId& id,
+                                         RevokeReason reason, const std::optional<MadeUpstream>& made);
 absl::StatusOr<TokenRecord> RequestTokenRevocation(Transaction& transaction, const TokenId& id,
                                                    const std::string& caller);
 absl::StatusOr<Token> RecordTokenDeath(Transaction& transaction, const TokenId& id, Proof proof);

@@ -11,6 +11,15 @@ namespace {
 constexpr int kInFullPerMinute = 10;
 constexpr std::size_t kWaitingMax = 10'000;
 
+AuditEvent Summary(const std::string& caller, const std::map<std::pair<std::string, std::string>, std::int64_t>& counts,
+                   WallTime now) {
+  JsonWriter body;
+  body.Object([&] {
+    for (const auto& [key, count] : counts) body.Field(key.first + ' ' + key.second, count);
+  });
+  return {now, "refusals", "", caller, body.Take()};
+}
+
 AuditEvent InFull(const Refusal& refusal, WallTime now) {
   JsonWriter body;
   body.Object([&] {
@@ -27,6 +36,10 @@ AuditEvent InFull(const Refusal& refusal, WallTime now) {
 bool Refusals::Note(Refusal refusal, WallTime now) {
   const std::lock_guard lock(mutex_);
   Minute& minute = minutes_[refusal.caller];
+  if (now >= minute.end) {  // The next one begins.
+    if (!minute.more.empty()) waiting_.push_back(Summary(refusal.caller, minute.more, now));
+    minute = Minute();
+  }
   if (minute.in_full == 0 && minute.more.empty()) minute.end = now + minutes(1);
   if (minute.in_full < kInFullPerMinute && waiting_.size() < kWaitingMax) {
     ++minute.in_full;
@@ -45,13 +58,7 @@ std::vector<AuditEvent> Refusals::Take(WallTime now, bool last) {
       ++it;
       continue;
     }
-    if (!it->second.more.empty()) {
-      JsonWriter body;
-      body.Object([&] {
-        for (const auto& [key, count] : it->second.more) body.Field(key.first + ' ' + key.second, count);
-      });
-      events.push_back({now, "refusals", "", it->first, body.Take()});
-    }
+    if (!it->second.more.empty()) events.push_back(Summary(it->first, it->second.more, now));
     it = minutes_.erase(it);
   }
   return events;

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "server/ledger/claims.h"
 #include "server/ledger/life.h"
@@ -38,9 +39,10 @@ class SqliteLedger final : public Ledger {
   }
 
   Task<absl::StatusOr<Token>> Activate(TokenId id, MadeUpstream made, WallTime expire_time) override {
-    return writer_.Run<Token>([id = std::move(id), made = std::move(made), expire_time](Transaction& transaction) {
-      return ActivateToken(transaction, id, made, expire_time);
-    });
+    return writer_.Run<Token>(
+        [id = std::move(id), made = std::move(made), expire_time, random = &random_](Transaction& transaction) {
+          return ActivateToken(transaction, *random, id, made, expire_time);
+        });
   }
 
   Task<absl::Status> Abandon(TokenId id, std::string why) override {
@@ -51,9 +53,10 @@ class SqliteLedger final : public Ledger {
 
   Task<absl::StatusOr<Token>> StartRevoking(TokenId id, RevokeReason reason,
                                             std::optional<MadeUpstream> made) override {
-    return writer_.Run<Token>([id = std::move(id), reason, made = std::move(made)](Transaction& transaction) {
-      return StartRevokingToken(transaction, id, reason, made);
-    });
+    return writer_.Run<Token>(
+        [id = std::move(id), reason, made = std::move(made), random = &random_](Transaction& transaction) {
+          return StartRevokingToken(transaction, *random, id, reason, made);
+        });
   }
 
   Task<absl::StatusOr<TokenRecord>> RequestRevocation(TokenId id, std::string caller) override {
@@ -130,17 +133,19 @@ class SqliteLedger final : public Ledger {
   }
 
   void WriteRefusals(bool last) {
-    writer_.Post([this, last](Transaction& transaction) -> absl::Status {
-      std::vector<AuditEvent> events = refusals_.Take(transaction.now, last);
-      for (std::size_t i = 0; i < events.size(); ++i) {
-        const absl::Status written = transaction.chain->Append(transaction.db, events[i]);
-        if (!written.ok()) {
-          refusals_.Return(std::move(events));
-          return written;
-        }
-      }
-      return absl::OkStatus();
-    });
+    auto events = std::make_shared<std::vector<AuditEvent>>();
+    writer_.Post(
+        [this, last, events](Transaction& transaction) -> absl::Status {
+          *events = refusals_.Take(transaction.now, last);
+          for (const AuditEvent& event : *events) {
+            const absl::Status written = transaction.chain->Append(transaction.db, event);
+            if (!written.ok()) return written;
+          }
+          return absl::OkStatus();
+        },
+        [this, events](const absl::Status& end) {
+          if (!end.ok()) refusals_.Return(std::move(*events));
+        });
   }
 
   const SqliteLedgerOptions options_;
@@ -152,6 +157,12 @@ class SqliteLedger final : public Ledger {
   Strand reader_;
 };
 
+// What SQLite says names no file.
+absl::Status InFile(const std::string& path, const absl::Status& status) {
+  if (absl::StrContains(status.message(), path)) return status;
+  return absl::Status(status.code(), absl::StrCat(path, ": ", status.message()));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Ledger>> OpenSqliteLedger(SqliteLedgerOptions options, Executor& executor, Clock& clock,
@@ -159,11 +170,11 @@ absl::StatusOr<std::unique_ptr<Ledger>> OpenSqliteLedger(SqliteLedgerOptions opt
   absl::StatusOr<LockFile> lock = LockFile::Take(options.path + ".lock");
   if (!lock.ok()) return lock.status();
   absl::StatusOr<std::unique_ptr<SqliteDb>> writer = SqliteDb::OpenWriter(options.path, options.busy);
-  if (!writer.ok()) return writer.status();
+  if (!writer.ok()) return InFile(options.path, writer.status());
   const absl::Status schema = PrepareSchema(**writer, options.path, options.broker);
-  if (!schema.ok()) return schema;
+  if (!schema.ok()) return InFile(options.path, schema);
   absl::StatusOr<std::unique_ptr<SqliteDb>> reader = SqliteDb::OpenReader(options.path, options.busy);
-  if (!reader.ok()) return reader.status();
+  if (!reader.ok()) return InFile(options.path, reader.status());
   return std::make_unique<SqliteLedger>(std::move(options), *std::move(lock), *std::move(writer), *std::move(reader),
                                         executor, clock, random, metrics);
 }

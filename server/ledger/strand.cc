@@ -27,10 +27,12 @@ absl::Status Undone() {
 }  // namespace
 
 struct Strand::SilentJob final : Strand::Job {
-  explicit SilentJob(absl::AnyInvocable<absl::Status(Transaction&)> work) : operation(std::move(work)) {}
+  SilentJob(absl::AnyInvocable<absl::Status(Transaction&)> work, absl::AnyInvocable<void(const absl::Status&)> then)
+      : operation(std::move(work)), ended(std::move(then)) {}
   absl::Status Do(Transaction& transaction) override { return operation(transaction); }
-  void Finish(const absl::Status&) override {}
+  void Finish(const absl::Status& end) override { ended(end); }
   absl::AnyInvocable<absl::Status(Transaction&)> operation;
+  absl::AnyInvocable<void(const absl::Status&)> ended;
 };
 
 Strand::Strand(Kind kind, std::unique_ptr<SqliteDb> db, std::unique_ptr<AuditChain> chain, Executor& executor,
@@ -52,8 +54,9 @@ Strand::~Strand() {
   thread_.join();
 }
 
-void Strand::Post(absl::AnyInvocable<absl::Status(Transaction&)> operation) {
-  Enqueue(std::make_unique<SilentJob>(std::move(operation)));
+void Strand::Post(absl::AnyInvocable<absl::Status(Transaction&)> operation,
+                  absl::AnyInvocable<void(const absl::Status&)> ended) {
+  Enqueue(std::make_unique<SilentJob>(std::move(operation), std::move(ended)));
 }
 
 void Strand::Enqueue(std::unique_ptr<Job> job) {
@@ -86,6 +89,7 @@ void Strand::RunBatch(std::vector<std::unique_ptr<Job>>& batch) {
   const std::int64_t changes_before = db_->TotalChanges();
   // A transaction that may write begins as a writer: one that read first could never become one after another's commit.
   absl::Status end = RunSql(*db_, kind_ == Kind::kWriter ? "BEGIN IMMEDIATE" : "BEGIN");
+  if (!end.ok()) RefuseWaiting(end);
   if (end.ok()) {
     Transaction transaction = {*db_, chain_.get(), clock_.Now()};
     for (std::unique_ptr<Job>& job : batch) {
@@ -112,6 +116,17 @@ void Strand::RunBatch(std::vector<std::unique_ptr<Job>>& batch) {
     metrics_.LedgerCommitted(end.ok(), static_cast<int>(batch.size()), clock_.Boot() - began);
   }
   for (std::unique_ptr<Job>& job : batch) job->Finish(job->result.ok() ? end : job->result);
+}
+
+// What came while this batch waited for the file's lock has waited for it too: were it to wait again, batch after batch,
+// a long queue would have no bound.
+void Strand::RefuseWaiting(const absl::Status& why) {
+  std::vector<std::unique_ptr<Job>> waiting;
+  {
+    const std::lock_guard lock(mutex_);
+    waiting.swap(waiting_);
+  }
+  for (std::unique_ptr<Job>& job : waiting) job->Finish(why);
 }
 
 // Writes the batch's number with the batch, so that a COMMIT whose end is not known can be asked for afterwards.

@@ -53,8 +53,9 @@ class Strand {
     co_return co_await later;
   }
 
-  // The same, with nobody waiting for it.
-  void Post(absl::AnyInvocable<absl::Status(Transaction&)> operation);
+  // The same, with nobody waiting for it: `ended` is called on the strand's thread with how it went.
+  void Post(absl::AnyInvocable<absl::Status(Transaction&)> operation,
+            absl::AnyInvocable<void(const absl::Status&)> ended);
 
  private:
   struct Job {
@@ -87,6 +88,7 @@ class Strand {
   void Enqueue(std::unique_ptr<Job> job);
   void Loop();
   void RunBatch(std::vector<std::unique_ptr<Job>>& batch);
+  void RefuseWaiting(const absl::Status& why);
   absl::Status Commit();
   bool WasCommitted();
 
