@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "server/base/error.h"
 #include "server/base/json_writer.h"
 #include "server/domain/expiry.h"
@@ -141,8 +142,8 @@ absl::StatusOr<TokenId> AddOrphan(Transaction& transaction, Random& random, cons
   orphan.next_attempt_time = transaction.now;
   absl::Status done = InsertToken(transaction.db, orphan);
   if (done.ok()) {
-    done =
-        NoteEvent(transaction, "token.revoking", token, "look", "a further token with the marker of " + first.token.id);
+    done = NoteEvent(transaction, "token.revoking", token, "look",
+                     absl::StrCat("GitLab's token ", made.id, " has the marker of ", first.token.id, " as well"));
   }
   if (!done.ok()) return done;
   return token.id;

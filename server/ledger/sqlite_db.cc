@@ -95,6 +95,15 @@ absl::StatusOr<std::unique_ptr<SqliteDb>> SqliteDb::OpenWriter(const std::string
   const absl::Status set_up = db.ok() ? (*db)->Execute(kWriterPragmas) : db.status();
   umask(before);
   if (!set_up.ok()) return set_up;
+  absl::StatusOr<Statement> mode = (*db)->Prepare("PRAGMA journal_mode");
+  if (!mode.ok()) return mode.status();
+  const absl::StatusOr<bool> row = mode->Step();
+  if (!row.ok()) return row.status();
+  // SQLite falls back without an error where shared memory does not work, on network file systems for one.
+  if (!*row || mode->Text(0) != "wal") {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the ledger ", path, " must lie on a local disk: SQLite cannot use its WAL mode there"));
+  }
   return db;
 }
 

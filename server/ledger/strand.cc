@@ -118,8 +118,8 @@ void Strand::RunBatch(std::vector<std::unique_ptr<Job>>& batch) {
   for (std::unique_ptr<Job>& job : batch) job->Finish(job->result.ok() ? end : job->result);
 }
 
-// What came while this batch waited for the file's lock has waited for it too: were it to wait again, batch after batch,
-// a long queue would have no bound.
+// What came while this batch waited for the file's lock has waited for it too: were it to wait again, batch after
+// batch, a long queue would have no bound.
 void Strand::RefuseWaiting(const absl::Status& why) {
   std::vector<std::unique_ptr<Job>> waiting;
   {

@@ -1,0 +1,192 @@
+#include "server/ledger/sqlite_ledger.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <condition_variable>
+#include <filesystem>
+#include <mutex>
+#include <thread>
+
+#include "server/base/error.h"
+#include "server/base/task_scope.h"
+#include "server/ledger/audit_chain.h"
+#include "server/ledger/contract/ledger_contract.h"
+#include "server/ledger/sqlite_db.h"
+
+namespace tokenbroker {
+namespace {
+
+std::string FreshPath() {
+  std::string folder = testing::TempDir() + "ledger_XXXXXX";
+  return std::string(mkdtemp(folder.data())) + "/ledger.db";
+}
+
+class SqliteWorld final : public LedgerWorld {
+ public:
+  absl::StatusOr<std::unique_ptr<Ledger>> Open(ManualLoop& loop, Random& random, Metrics& metrics,
+                                               Duration settle) override {
+    return OpenSqliteLedger({path_, "tb1", settle}, loop, loop, random, metrics);
+  }
+  absl::Status VerifyAudit() override { return VerifyChains(*Reader()); }
+  std::vector<std::string> EventsOf(const TokenId& id) override {
+    const std::unique_ptr<SqliteDb> db = Reader();
+    absl::StatusOr<Statement> select = db->Prepare("SELECT kind FROM events WHERE token_id = ? ORDER BY time, seq");
+    select->Bind(1, id);
+    std::vector<std::string> kinds;
+    while (*select->Step()) kinds.push_back(select->Text(0));
+    return kinds;
+  }
+
+ private:
+  std::unique_ptr<SqliteDb> Reader() { return *SqliteDb::OpenReader(path_, seconds(1)); }
+  const std::string path_ = FreshPath();
+};
+
+}  // namespace
+
+INSTANTIATE_TEST_SUITE_P(Sqlite, LedgerContract,
+                         testing::Values(LedgerUnderTest{"Sqlite", [] { return std::make_unique<SqliteWorld>(); }}),
+                         [](const auto& info) { return info.param.name; });
+
+namespace {
+
+class SqliteLedgerTest : public testing::Test {
+ protected:
+  absl::StatusOr<std::unique_ptr<Ledger>> Open(const std::string& broker = "tb1", Duration busy = seconds(5)) {
+    return OpenSqliteLedger({path_, broker, minutes(10), busy}, loop_, loop_, random_, metrics_);
+  }
+  IntentSpec Spec() {
+    IntentSpec spec;
+    spec.token.id = MakeSortableId(loop_.Now(), random_);
+    spec.token.owner = "ci";
+    spec.token.display_name = "x";
+    spec.token.target = {"main", TargetKind::kUser, 42, "demo"};
+    spec.token.scopes = {"api"};
+    spec.token.upstream_name = "x";
+    spec.ttl = hours(1);
+    return spec;
+  }
+
+  std::string path_ = FreshPath();
+  ManualLoop loop_;
+  SystemRandom random_;
+  Metrics metrics_;
+};
+
+TEST_F(SqliteLedgerTest, BelongsToOneProcessAtATime) {
+  const absl::StatusOr<std::unique_ptr<Ledger>> first = Open();
+  ASSERT_TRUE(first.ok()) << first.status();
+  const absl::Status second = Open().status();
+  EXPECT_NE(std::string(second.message()).find("process " + std::to_string(getpid())), std::string::npos) << second;
+}
+
+TEST_F(SqliteLedgerTest, IsForItsOwnersEyes) {
+  ASSERT_TRUE(Open().ok());
+  struct stat info {};
+  ASSERT_EQ(stat(path_.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+}
+
+TEST_F(SqliteLedgerTest, BelongsToOneBroker) {
+  ASSERT_TRUE(Open().ok());
+  const absl::Status other = Open("tb2").status();
+  EXPECT_NE(std::string(other.message()).find("tb1"), std::string::npos) << other;
+  EXPECT_TRUE(Open().ok());
+}
+
+TEST_F(SqliteLedgerTest, RefusesANewerSchema) {
+  ASSERT_TRUE(Open().ok());
+  {
+    const auto db = SqliteDb::OpenWriter(path_, seconds(1));
+    ASSERT_TRUE((*db)->Execute("UPDATE meta SET value = '2' WHERE key = 'schema'").ok());
+  }
+  const absl::Status newer = Open().status();
+  EXPECT_NE(std::string(newer.message()).find("schema version 2"), std::string::npos) << newer;
+}
+
+// What was durable when the process died is there for the next: its files are copied as they are, without a close.
+TEST_F(SqliteLedgerTest, SurvivesADeathWithoutAClose) {
+  absl::StatusOr<std::unique_ptr<Ledger>> ledger = Open();
+  const IntentSpec spec = Spec();
+  ASSERT_TRUE(loop_.Finish((*ledger)->Begin(spec)).ok());
+  const std::string copy = FreshPath();
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    std::filesystem::copy_file(path_ + suffix, copy + suffix);
+  }
+  path_ = copy;
+  const absl::StatusOr<std::unique_ptr<Ledger>> next = Open();
+  ASSERT_TRUE(next.ok()) << next.status();
+  EXPECT_TRUE(loop_.Finish((*next)->Get(spec.token.id)).ok());
+}
+
+// Many that wait share few commits: fewer batches than operations, none lost.
+TEST_F(SqliteLedgerTest, PacksWhatWaitsIntoFewCommits) {
+  absl::StatusOr<std::unique_ptr<Ledger>> ledger = Open();
+  const auto reader = SqliteDb::OpenReader(path_, seconds(1));
+  const auto blocker = SqliteDb::OpenWriter(path_, seconds(1));
+  ASSERT_TRUE((*blocker)->Execute("BEGIN IMMEDIATE").ok());  // While it lasts, all of them wait.
+  TaskScope scope(loop_);
+  constexpr int kMany = 100;
+  int begun = 0;
+  for (int i = 0; i < kMany; ++i) {
+    scope.Spawn<absl::StatusOr<DurableIntent>>((*ledger)->Begin(Spec()),
+                                               [&begun](const absl::StatusOr<DurableIntent>& intent) {
+                                                 if (intent.ok()) ++begun;
+                                               });
+  }
+  loop_.RunUntilIdle();
+  ASSERT_TRUE((*blocker)->Execute("COMMIT").ok());
+  ASSERT_TRUE(loop_.RunUntil([&] { return scope.running() == 0; }));
+  EXPECT_EQ(begun, kMany);
+  absl::StatusOr<Statement> select = (*reader)->Prepare("SELECT value FROM meta WHERE key = 'last_batch'");
+  ASSERT_TRUE(*select->Step());
+  const std::string batch = select->Text(0);
+  EXPECT_LE(std::stoi(batch.substr(batch.find('/') + 1)), 5);
+}
+
+TEST_F(SqliteLedgerTest, AFailedOperationTakesNoOtherWithIt) {
+  absl::StatusOr<std::unique_ptr<Ledger>> ledger = Open();
+  const auto blocker = SqliteDb::OpenWriter(path_, seconds(1));
+  ASSERT_TRUE((*blocker)->Execute("BEGIN IMMEDIATE").ok());
+  TaskScope scope(loop_);
+  const IntentSpec good = Spec();
+  IntentSpec twin = good;  // The same id: the second one must fail, the first one stay.
+  int ok = 0;
+  for (const IntentSpec& spec : {good, twin, Spec()}) {
+    scope.Spawn<absl::StatusOr<DurableIntent>>(
+        (*ledger)->Begin(spec), [&ok](const absl::StatusOr<DurableIntent>& intent) { ok += intent.ok() ? 1 : 0; });
+  }
+  loop_.RunUntilIdle();
+  ASSERT_TRUE((*blocker)->Execute("COMMIT").ok());
+  ASSERT_TRUE(loop_.RunUntil([&] { return scope.running() == 0; }));
+  EXPECT_EQ(ok, 2);
+  EXPECT_TRUE(VerifyChains(**SqliteDb::OpenReader(path_, seconds(1))).ok());
+}
+
+TEST_F(SqliteLedgerTest, AnotherProcesssLockIsWaitedForAndThenAnError) {
+  absl::StatusOr<std::unique_ptr<Ledger>> ledger = Open("tb1", milliseconds(100));
+  const auto blocker = SqliteDb::OpenWriter(path_, seconds(1));
+  ASSERT_TRUE((*blocker)->Execute("BEGIN IMMEDIATE").ok());
+  const absl::Status locked = loop_.Finish((*ledger)->Begin(Spec())).status();
+  EXPECT_TRUE(absl::IsUnavailable(locked)) << locked;
+  EXPECT_EQ(ReasonOf(locked), "LEDGER_UNAVAILABLE");
+  ASSERT_TRUE((*blocker)->Execute("COMMIT").ok());
+  EXPECT_TRUE(loop_.Finish((*ledger)->Begin(Spec())).ok());  // It recovers by itself.
+}
+
+TEST_F(SqliteLedgerTest, ADamagedAuditIsNamedAtItsFirstBadRecord) {
+  {
+    absl::StatusOr<std::unique_ptr<Ledger>> ledger = Open();
+    for (int i = 0; i < 3; ++i) ASSERT_TRUE(loop_.Finish((*ledger)->Begin(Spec())).ok());
+  }
+  const auto db = SqliteDb::OpenWriter(path_, seconds(1));
+  ASSERT_TRUE(VerifyChains(**db).ok());
+  ASSERT_TRUE((*db)->Execute("UPDATE events SET caller = 'nobody' WHERE seq = 2").ok());
+  const absl::Status broken = VerifyChains(**db);
+  EXPECT_NE(std::string(broken.message()).find("record 2"), std::string::npos) << broken;
+}
+
+}  // namespace
+}  // namespace tokenbroker
