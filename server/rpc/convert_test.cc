@@ -1,0 +1,123 @@
+#include "server/rpc/convert.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "server/base/error.h"
+#include "server/base/time_text.h"
+#include "server/rpc/message_text.h"
+
+namespace tokenbroker {
+namespace {
+
+v1::CreateTokenRequest Good() {
+  v1::CreateTokenRequest request;
+  v1::Token& token = *request.mutable_token();
+  token.set_display_name("scan");
+  token.mutable_target()->set_project("acme/payments");
+  token.add_scopes("read_api");
+  token.set_access_level(20);
+  token.mutable_ttl()->set_seconds(90);
+  token.mutable_ttl()->set_nanos(500'000'000);
+  (*token.mutable_labels())["team"] = "x";
+  request.set_request_id("id");
+  request.set_validate_only(true);
+  return request;
+}
+
+TEST(ConvertTest, ReadsEveryField) {
+  const absl::StatusOr<CreateRequest> request = ToCreateRequest(Good());
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_EQ(request->display_name, "scan");
+  EXPECT_EQ(request->target.kind, TargetKind::kProject);
+  EXPECT_EQ(request->target.ref, "acme/payments");
+  EXPECT_EQ(request->scopes, std::vector<std::string>{"read_api"});
+  EXPECT_EQ(request->access_level, 20);
+  EXPECT_EQ(request->ttl, Duration(90'500'000));
+  EXPECT_EQ(request->labels.at("team"), "x");
+  EXPECT_EQ(request->request_id, "id");
+  EXPECT_TRUE(request->validate_only);
+}
+
+struct BadCase {
+  std::string field;
+  std::function<void(v1::CreateTokenRequest&)> spoil;
+};
+
+TEST(ConvertTest, RefusesWhatAMessageCannotMean) {
+  const std::vector<BadCase> cases = {
+      {"token", [](auto& r) { r.clear_token(); }},
+      {"token.target", [](auto& r) { r.mutable_token()->clear_target(); }},
+      {"token.target", [](auto& r) { r.mutable_token()->mutable_target()->clear_resource(); }},
+      {"token.expiration", [](auto& r) { r.mutable_token()->clear_expiration(); }},
+      {"token.ttl", [](auto& r) { r.mutable_token()->mutable_ttl()->set_seconds(315'576'000'001); }},
+      {"token.ttl", [](auto& r) { r.mutable_token()->mutable_ttl()->set_seconds(INT64_MIN); }},
+      {"token.ttl", [](auto& r) { r.mutable_token()->mutable_ttl()->set_nanos(1'000'000'000); }},
+      {"token.ttl", [](auto& r) { r.mutable_token()->mutable_ttl()->set_nanos(-1); }},
+      {"token.expire_time", [](auto& r) { r.mutable_token()->mutable_expire_time()->set_seconds(253'402'300'800); }},
+      {"token.expire_time", [](auto& r) { r.mutable_token()->mutable_expire_time()->set_nanos(-1); }},
+      {"token.name", [](auto& r) { r.mutable_token()->set_name("tokens/x"); }},
+      {"token.state", [](auto& r) { r.mutable_token()->set_state(v1::TOKEN_STATE_ACTIVE); }},
+      {"token.owner", [](auto& r) { r.mutable_token()->set_owner("callers/root"); }},
+      {"token.upstream", [](auto& r) { r.mutable_token()->mutable_upstream()->set_id(1); }},
+      {"token.create_time", [](auto& r) { r.mutable_token()->mutable_create_time()->set_seconds(1); }},
+  };
+  for (const BadCase& each : cases) {
+    v1::CreateTokenRequest request = Good();
+    each.spoil(request);
+    const absl::Status status = ToCreateRequest(request).status();
+    EXPECT_EQ(ReasonOf(status), "FIELD_INVALID") << each.field;
+    ASSERT_FALSE(FieldsOf(status).empty());
+    EXPECT_EQ(FieldsOf(status)[0].field, each.field);
+  }
+}
+
+TEST(ConvertTest, NamesAreExact) {
+  const std::string id(26, '0');
+  EXPECT_EQ(*ToTokenId("tokens/" + id), id);
+  for (const std::string& name :
+       {id, std::string("tokens/"), "tokens/" + id + "0", "Tokens/" + id, "tokens/" + std::string(26, 'A'),
+        "tokens/../" + id.substr(3), std::string("tokens/\0", 8)}) {
+    EXPECT_EQ(FieldsOf(ToTokenId(name).status()).at(0).field, "name") << name;
+  }
+}
+
+TEST(ConvertTest, WritesATokenWhole) {
+  Token token;
+  token.id = std::string(26, 'a');
+  token.owner = "ci";
+  token.display_name = "scan";
+  token.target = {"main", TargetKind::kProject, 7, "acme/payments"};
+  token.scopes = {"api"};
+  token.state = TokenState::kRevoking;
+  token.revoke_reason = RevokeReason::kTtl;
+  token.upstream_id = 9;
+  token.upstream_expire_date = ParseDate("2026-11-27");
+  token.create_time = FromMicros(1'500'000);
+  token.expire_time = FromMicros(2'000'000);
+  v1::Token out;
+  FromToken(token, out);
+  EXPECT_EQ(out.name(), "tokens/" + token.id);
+  EXPECT_EQ(out.owner(), "callers/ci");
+  EXPECT_EQ(out.target().project(), "acme/payments");
+  EXPECT_EQ(out.state(), v1::TOKEN_STATE_REVOKING);
+  EXPECT_EQ(out.revoke_reason(), v1::REVOKE_REASON_TTL);
+  EXPECT_EQ(out.upstream().expire_date(), "2026-11-27");
+  EXPECT_EQ(out.create_time().seconds(), 1);
+  EXPECT_EQ(out.create_time().nanos(), 500'000'000);
+  EXPECT_FALSE(out.has_revoke_time());
+}
+
+TEST(MessageTextTest, ASecretIsSaidToBeThereAndNotShown) {
+  v1::CreateTokenResponse response;
+  response.set_secret("glpat-hunter2hunter2hunter2");
+  response.mutable_token()->set_display_name("scan");
+  const std::string text = MessageText(response);
+  EXPECT_EQ(text.find("hunter2"), std::string::npos);
+  EXPECT_NE(text.find("[redacted]"), std::string::npos);
+  EXPECT_NE(text.find("scan"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace tokenbroker
