@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <charconv>
 #include <limits>
-#include <numeric>
 #include <vector>
 
 #include "server/base/error.h"
+#include "server/base/nearest.h"
 
 namespace tokenbroker {
 namespace {
@@ -18,32 +18,11 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::Reflection;
 
-std::size_t EditDistance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t above = row[j];
-      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      diagonal = above;
-    }
-  }
-  return row[b.size()];
-}
-
 // "; did you mean 'scopes'?", or nothing if no field is near.
 std::string Suggestion(const Descriptor& type, std::string_view name) {
-  if (name.size() > 64) return "";
-  std::string_view best;
-  std::size_t best_distance = std::max<std::size_t>(2, name.size() / 3) + 1;
-  for (int i = 0; i < type.field_count(); ++i) {
-    const std::size_t distance = EditDistance(name, type.field(i)->name());
-    if (distance >= best_distance) continue;
-    best = type.field(i)->name();
-    best_distance = distance;
-  }
+  std::vector<std::string_view> fields;
+  for (int i = 0; i < type.field_count(); ++i) fields.emplace_back(type.field(i)->name());
+  const std::string_view best = NearestWord(fields, name);
   return best.empty() ? "" : "; did you mean '" + std::string(best) + "'?";
 }
 

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <numeric>
 #include <utility>
+
+#include "server/base/nearest.h"
 
 namespace tokenbroker {
 namespace {
@@ -43,40 +44,13 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 10> kEdges =
     {"write_repository", "read_repository"},
 }};
 
-std::size_t EditDistance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t above = row[j];
-      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      diagonal = above;
-    }
-  }
-  return row[b.size()];
-}
-
 }  // namespace
 
 std::span<const std::string_view> KnownScopes() { return kScopes; }
 
 bool IsKnownScope(std::string_view scope) { return std::binary_search(kScopes.begin(), kScopes.end(), scope); }
 
-std::string_view NearestScope(std::string_view scope) {
-  if (scope.size() > 64) return {};
-  std::string_view best;
-  std::size_t best_distance = std::max<std::size_t>(2, scope.size() / 3) + 1;
-  for (const std::string_view known : kScopes) {
-    const std::size_t distance = EditDistance(scope, known);
-    if (distance < best_distance) {
-      best = known;
-      best_distance = distance;
-    }
-  }
-  return best;
-}
+std::string_view NearestScope(std::string_view scope) { return NearestWord(kScopes, scope); }
 
 bool ScopeFits(std::string_view scope, TargetKind kind) {
   if (!IsKnownScope(scope)) return false;
@@ -92,6 +66,10 @@ bool Implies(std::string_view held, std::string_view wanted) {
 
 bool AnyImplies(std::span<const std::string> held, std::string_view wanted) {
   return std::any_of(held.begin(), held.end(), [&](const std::string& each) { return Implies(each, wanted); });
+}
+
+bool Gives(std::string_view held, std::string_view wanted) {
+  return Implies(held, wanted) || (held == "api" && wanted == "self_rotate");
 }
 
 bool IsSelfExtending(std::string_view scope) { return scope == "api" || scope == "self_rotate"; }

@@ -27,6 +27,10 @@ bool ScopeFits(std::string_view scope, TargetKind kind);
 bool Implies(std::string_view held, std::string_view wanted);
 bool AnyImplies(std::span<const std::string> held, std::string_view wanted);
 
+// What a deny goes by: Implies, and api over self_rotate. A grant of api does not mean self_rotate, since what can
+// extend a token must be named; but GitLab's self-rotation takes either, so a deny of self_rotate means api as well.
+bool Gives(std::string_view held, std::string_view wanted);
+
 // api and self_rotate: with these a token can rotate itself, and so outlive its expire_time under a new id.
 bool IsSelfExtending(std::string_view scope);
 bool AnySelfExtending(std::span<const std::string> scopes);

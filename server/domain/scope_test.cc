@@ -128,5 +128,12 @@ TEST(AccessLevelTest, CoversExactlyThis) {
   }
 }
 
+TEST(ScopeTest, ADenyOfSelfRotationMeansApiAsWell) {
+  EXPECT_TRUE(Gives("api", "self_rotate"));
+  EXPECT_FALSE(Implies("api", "self_rotate"));
+  EXPECT_FALSE(Gives("read_api", "self_rotate"));
+  EXPECT_TRUE(Gives("api", "read_user"));
+}
+
 }  // namespace
 }  // namespace tokenbroker

@@ -12,6 +12,7 @@ namespace tokenbroker {
 namespace {
 
 constexpr std::size_t kWordsMax = 512;
+constexpr std::string_view kRedacted = "[redacted]";
 constexpr Duration kDefaultPause = seconds(60);
 constexpr Duration kLongestPause = hours(1);
 
@@ -22,8 +23,47 @@ bool ContainsNoCase(std::string_view text, std::string_view part) {
   return std::search(text.begin(), text.end(), part.begin(), part.end(), same) != text.end();
 }
 
-bool IsTokenCharacter(char c) {
-  return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-' || c == '.';
+bool IsLower(char c) { return c >= 'a' && c <= 'z'; }
+bool IsUpper(char c) { return c >= 'A' && c <= 'Z'; }
+bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+bool IsTokenCharacter(char c) { return IsLower(c) || IsUpper(c) || IsDigit(c) || c == '_' || c == '-' || c == '.'; }
+
+// "glpat-..." and its like, also behind an instance's prefix: all of GitLab's kinds of tokens begin with "gl".
+bool HasTokenKind(std::string_view word) {
+  for (std::size_t at = word.find("gl"); at != std::string_view::npos; at = word.find("gl", at + 1)) {
+    if (at > 0 && (IsLower(word[at - 1]) || IsUpper(word[at - 1]))) continue;
+    std::size_t dash = at + 2;
+    while (dash < word.size() && IsLower(word[dash])) ++dash;
+    const std::size_t letters = dash - at - 2;
+    if (letters >= 1 && letters <= 8 && word.substr(dash).starts_with('-') && word.size() - dash > 8) return true;
+  }
+  return false;
+}
+
+// An administrator may set any prefix, or none. What follows it is random and at least 20 characters long: letters of
+// both cases in no order that a word has.
+bool LooksRandom(std::string_view word) {
+  if (word.size() < 20) return false;
+  const bool digit = std::any_of(word.begin(), word.end(), IsDigit);
+  const bool lower = std::any_of(word.begin(), word.end(), IsLower);
+  const bool upper = std::any_of(word.begin(), word.end(), IsUpper);
+  const auto climbs = [](char a, char b) { return IsLower(a) && IsUpper(b); };
+  return lower && upper && (digit || std::adjacent_find(word.begin(), word.end(), climbs) != word.end());
+}
+
+// How many bytes the character of UTF-8 at the beginning of `text` has; 0 if none is there.
+std::size_t CharacterSize(std::string_view text) {
+  const auto byte = [text](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
+  const auto follows = [&byte](std::size_t i) { return (byte(i) & 0xc0) == 0x80; };
+  const unsigned lead = byte(0);
+  if (lead < 0x80) return 1;
+  if (lead >= 0xc2 && lead <= 0xdf && follows(1)) return 2;
+  // No overlong forms, no surrogates, nothing beyond U+10FFFF.
+  const bool three = lead >= 0xe0 && lead <= 0xef && follows(1) && follows(2);
+  if (three && !(lead == 0xe0 && byte(1) < 0xa0) && !(lead == 0xed && byte(1) > 0x9f)) return 3;
+  const bool four = lead >= 0xf0 && lead <= 0xf4 && follows(1) && follows(2) && follows(3);
+  if (four && !(lead == 0xf0 && byte(1) < 0x90) && !(lead == 0xf4 && byte(1) > 0x8f)) return 4;
+  return 0;
 }
 
 std::optional<std::int64_t> Number(std::string_view text) {
@@ -57,6 +97,8 @@ absl::Status NotAllowed(std::string_view message) {
 // A 400 or 422: the issuer may not, or a value is wrong.
 absl::Status OfBadRequest(const HttpAnswer& answer, std::string_view issuer) {
   const std::string said = Said(answer, issuer);
+  // GitLab source: without a reason it is what a DELETE of somebody else's token gets.
+  if (said == "GitLab answered 400: 400 Bad request") return NotAllowed(said);
   constexpr std::array<std::string_view, 6> kMayNot = {"not have permission", "not permitted",
                                                        "cannot delete",       "not eligible",
                                                        "not held by",         "greater the access level"};
@@ -83,36 +125,38 @@ absl::Status OfBadRequest(const HttpAnswer& answer, std::string_view issuer) {
 
 std::string Presentable(std::string_view text, std::string_view issuer) {
   std::string shown;
-  for (std::size_t i = 0; i < text.size() && shown.size() < kWordsMax;) {
-    if (!issuer.empty() && text.substr(i).starts_with(issuer)) {
-      shown += "[redacted]";
-      i += issuer.size();
+  const auto hides_issuer = [issuer](std::string_view rest) { return !issuer.empty() && rest.starts_with(issuer); };
+  while (!text.empty() && shown.size() <= kWordsMax) {
+    if (hides_issuer(text)) {
+      shown += kRedacted;
+      text.remove_prefix(issuer.size());
       continue;
     }
-    // Whatever looks like "glpat-..." (all of GitLab's token kinds begin with "gl"), also behind another prefix.
-    std::size_t end = i;
-    while (end < text.size() && IsTokenCharacter(text[end])) ++end;
-    const std::string_view word = text.substr(i, end - i);
-    const std::size_t dash = word.find('-');
-    if (word.size() >= 20 && dash != std::string_view::npos && word.find("gl") < word.rfind('-')) {
-      shown += "[redacted]";
-      i = end;
+    // A word ends where the issuer begins, so that nothing in front of it hides it.
+    std::size_t end = 0;
+    while (end < text.size() && IsTokenCharacter(text[end]) && (end == 0 || !hides_issuer(text.substr(end)))) ++end;
+    if (end > 0) {
+      const std::string_view word = text.substr(0, end);
+      shown += HasTokenKind(word) || LooksRandom(word) ? kRedacted : word;
+      text.remove_prefix(end);
       continue;
     }
-    if (word.empty()) {
-      const auto byte = static_cast<unsigned char>(text[i]);
-      shown += byte < 0x20 || byte == 0x7f ? ' ' : text[i];
-      ++i;
+    const std::size_t size = CharacterSize(text);
+    const auto byte = [text](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+    const bool control = byte(0) < 0x20 || byte(0) == 0x7f || (size == 2 && byte(0) == 0xc2 && byte(1) < 0xa0);
+    if (size == 0) {
+      shown += '?';
+    } else if (control) {
+      shown += ' ';
     } else {
-      shown += word;
-      i = end;
+      shown += text.substr(0, size);
     }
+    text.remove_prefix(std::max<std::size_t>(size, 1));
   }
   if (shown.size() > kWordsMax) {
-    shown.resize(kWordsMax);
-    // Not in the middle of a character.
-    while (!shown.empty() && (static_cast<unsigned char>(shown.back()) & 0xc0) == 0x80) shown.pop_back();
-    if (!shown.empty() && static_cast<unsigned char>(shown.back()) >= 0xc0) shown.pop_back();
+    std::size_t cut = kWordsMax;
+    while ((static_cast<unsigned char>(shown[cut]) & 0xc0) == 0x80) --cut;  // Not in the middle of a character.
+    shown.resize(cut);
     shown += "...";
   }
   return shown;

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cctype>
 #include <cstring>
 #include <mutex>
@@ -103,6 +104,7 @@ class CurlLoop::Impl {
     HttpAnswer answer;
     HeaderList headers;
     std::size_t read = 0;  // Of the body, by libcurl.
+    std::atomic<bool> cancel_asked = false;
     CURL* easy = nullptr;
     char error[CURL_ERROR_SIZE] = {};
   };
@@ -123,6 +125,7 @@ class CurlLoop::Impl {
   }
 
   void Cancel(std::shared_ptr<Transfer> transfer) {
+    transfer->cancel_asked = true;  // It may not have been begun yet.
     {
       const std::lock_guard lock(mutex_);
       cancelled_.push_back(std::move(transfer));
@@ -161,6 +164,10 @@ class CurlLoop::Impl {
   void Begin(std::shared_ptr<Transfer> transfer) {
     const BootTime now = clock_.Boot();
     const HttpRequest& request = transfer->request;
+    if (transfer->cancel_asked) {
+      transfer->answer.cancelled = true;
+      return Finish(*transfer);
+    }
     if (now >= request.send_before || now >= transfer->deadline) {
       transfer->answer.error = "it was too late to send it";
       return Finish(*transfer);
@@ -233,7 +240,7 @@ class CurlLoop::Impl {
     active_.erase(found);
     long sent_bytes = 0;
     curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &sent_bytes);
-    transfer->answer.sent = sent_bytes > 0;
+    transfer->answer.sent = sent_bytes > 0 || transfer->read > 0;
     if (code == CURLE_OK) {
       long status = 0;
       curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);

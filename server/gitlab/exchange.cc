@@ -104,13 +104,16 @@ Task<HttpAnswer> Exchange::SendWith(CallContext call, ApiRequest request, Secret
 
 void Exchange::Learn(const HttpAnswer& answer) {
   if (answer.status == 0) return;
-  if (const std::optional<Duration> pause = PauseAsked(answer, clock_.Now())) {
+  const std::optional<WallTime> date = ParseHttpDate(answer.header("date"));
+  if (date.has_value()) LearnSkew(*date - clock_.Now());
+  // RateLimit-Reset is a time of GitLab's clock.
+  if (const std::optional<Duration> pause = PauseAsked(answer, clock_.Now() + skew_.value_or(Duration(0)))) {
     slots_.PauseUntil(clock_.Boot() + *pause);
   }
-  const std::optional<WallTime> date = ParseHttpDate(answer.header("date"));
-  if (!date.has_value()) return;
+}
+
+void Exchange::LearnSkew(Duration skew) {
   // The header has whole seconds: what is less than that is not known, and none is assumed.
-  Duration skew = *date - clock_.Now();
   if (skew > -seconds(1) && skew <= seconds(1)) skew = Duration(0);
   skew_ = skew;
   const bool far = skew > kSkewToWarnOf || skew < -kSkewToWarnOf;

@@ -46,6 +46,7 @@ class Exchange {
  private:
   Task<HttpAnswer> SendWith(CallContext call, ApiRequest request, Secret token);
   void Learn(const HttpAnswer& answer);
+  void LearnSkew(Duration skew);
   absl::Status Dead() const;
 
   const std::string api_;

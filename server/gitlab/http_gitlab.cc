@@ -21,10 +21,15 @@ constexpr int kPagesMax = 100;
 // Reads of the issuer watch and the like take no slot: a few connections more than there are slots.
 constexpr int kSpareConnections = 8;
 
+// "127.0.0.1", not "127.0.0.1.example.com".
 bool IsLoopback(const std::string& url) {
-  const std::size_t host = url.find("//");
-  const std::string_view rest = std::string_view(url).substr(host + 2);
-  return rest.starts_with("127.") || rest.starts_with("localhost") || rest.starts_with("[::1]");
+  std::string_view host = std::string_view(url).substr(url.find("//") + 2);
+  host = host.substr(0, host.find_first_of("/?#"));
+  if (host.find('@') != std::string_view::npos) return false;
+  if (host.starts_with("[::1]")) return true;
+  host = host.substr(0, host.find(':'));
+  if (host == "localhost") return true;
+  return host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string_view::npos;
 }
 
 std::string SegmentOf(const ResolvedTarget& target) {
@@ -97,7 +102,7 @@ class HttpGitLab final : public GitLab {
                        : "/projects/" + SegmentOf(spec.target) + "/access_tokens";
     request.body = MintBody(spec);
     request.once = true;
-    request.send_before = intent.committed() + kSendWindow;
+    request.send_before = std::min(intent.committed() + kSendWindow, call.deadline());
     absl::StatusOr<HttpAnswer> answer = co_await exchange_->Send(std::move(call), std::move(request));
     if (!answer.ok()) co_return Refused{answer.status()};
     if (answer->status == 201) {

@@ -1,9 +1,12 @@
 #include "server/gitlab/slots.h"
 
+#include <algorithm>
 #include <array>
 #include <deque>
+#include <iterator>
 #include <mutex>
 #include <utility>
+#include <vector>
 
 #include "server/base/error.h"
 #include "server/base/later.h"
@@ -27,15 +30,30 @@ absl::Status Paused(Duration left) {
       .RetryAfter(left);
 }
 
+absl::Status TooLate() {
+  return absl::DeadlineExceededError("the deadline passed while waiting for GitLab; nothing was sent");
+}
+
+absl::Status Left() { return absl::CancelledError("the caller left while waiting for GitLab; nothing was sent"); }
+
 }  // namespace
 
 struct Slots::State : std::enable_shared_from_this<Slots::State> {
   struct Waiter {
     Later<absl::Status>::Done done;
     BootTime since;
+    BootTime deadline = kNever;
+    Lane lane = Lane::kLook;
     std::unique_ptr<Clock::Timer> timer;
     CallContext::Registration registration;
     bool served = false;
+
+    // Outside the lock. The timer and the registration know their waiter: they must go, or none of them ever does.
+    void End(absl::Status status) {
+      timer.reset();
+      registration = CallContext::Registration();
+      done(std::move(status));
+    }
   };
 
   State(Executor& the_executor, Clock& the_clock, Metrics& the_metrics, int the_most)
@@ -58,34 +76,41 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
     auto waiter = std::make_shared<Waiter>();
     waiter->done = std::move(done);
     waiter->since = now;
+    waiter->deadline = call.deadline();
+    waiter->lane = lane;
     lanes[static_cast<std::size_t>(lane)].push_back(waiter);
     ++waiting;
     Report();
     const std::weak_ptr<State> weak = weak_from_this();
     if (call.deadline() != kNever) {
-      waiter->timer = clock.CallAt(call.deadline(), [weak, waiter] { GiveUp(weak, waiter, false); });
+      waiter->timer = clock.CallAt(call.deadline(), [weak, waiter] { GiveUp(weak, waiter, TooLate()); });
     }
     lock.unlock();
     // May call back at once, so outside the lock; a cancellation hops through the executor, since it may come from a
     // thread that destroys what it waits for.
     auto registration = call.OnCancel(
-        [weak, waiter, executor_ = &executor] { executor_->Post([weak, waiter] { GiveUp(weak, waiter, true); }); });
+        [weak, waiter, executor_ = &executor] { executor_->Post([weak, waiter] { GiveUp(weak, waiter, Left()); }); });
     lock.lock();
     if (!waiter->served) waiter->registration = std::move(registration);
     Serve(std::move(lock));
   }
 
-  static void GiveUp(const std::weak_ptr<State>& weak, const std::shared_ptr<Waiter>& waiter, bool cancelled) {
+  static void GiveUp(const std::weak_ptr<State>& weak, const std::shared_ptr<Waiter>& waiter, absl::Status why) {
     const std::shared_ptr<State> state = weak.lock();
     if (state == nullptr) return;
     std::unique_lock lock(state->mutex);
-    if (std::exchange(waiter->served, true)) return;
-    --state->waiting;
-    state->Report();
+    if (waiter->served) return;
+    state->Forget(waiter);
     lock.unlock();
-    waiter->done(cancelled ? absl::CancelledError("the caller left while waiting for GitLab; nothing was sent")
-                           : absl::DeadlineExceededError("the deadline passed while waiting for GitLab; nothing was "
-                                                         "sent"));
+    waiter->End(std::move(why));
+  }
+
+  // Takes a waiter out of its lane. Under the lock.
+  void Forget(const std::shared_ptr<Waiter>& waiter) {
+    waiter->served = true;
+    std::erase(lanes[static_cast<std::size_t>(waiter->lane)], waiter);
+    --waiting;
+    Report();
   }
 
   void Leave() {
@@ -102,6 +127,15 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
     wake = clock.CallAt(until, [weak = weak_from_this()] {
       if (const std::shared_ptr<State> state = weak.lock()) state->Serve(std::unique_lock(state->mutex));
     });
+    // Whom the pause outlasts need not wait for the deadline to hear of it.
+    std::vector<std::shared_ptr<Waiter>> hopeless;
+    for (const auto& lane : lanes) {
+      std::copy_if(lane.begin(), lane.end(), std::back_inserter(hopeless),
+                   [until](const std::shared_ptr<Waiter>& waiter) { return waiter->deadline <= until; });
+    }
+    for (const std::shared_ptr<Waiter>& waiter : hopeless) Forget(waiter);
+    lock.unlock();
+    for (const std::shared_ptr<Waiter>& waiter : hopeless) waiter->End(Paused(until - clock.Boot()));
   }
 
   // Gives free slots to who waits. Takes the lock over.
@@ -118,16 +152,11 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
     Report();
     lock.unlock();
     for (const std::shared_ptr<Waiter>& waiter : served) {
-      waiter->timer.reset();
-      waiter->registration = CallContext::Registration();
-      waiter->done(absl::OkStatus());
+      waiter->End(absl::OkStatus());
     }
   }
 
   std::shared_ptr<Waiter> TakeNext() {
-    for (auto& lane : lanes) {
-      while (!lane.empty() && lane.front()->served) lane.pop_front();  // Gave up meanwhile.
-    }
     std::deque<std::shared_ptr<Waiter>>* chosen = nullptr;
     const bool fair = ++turn % kFairEvery == 0;
     for (auto& lane : lanes) {
@@ -159,6 +188,12 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
   int waiting = 0;
   int turn = 0;
 };
+
+Slots::Slot& Slots::Slot::operator=(Slot&& other) noexcept {
+  Slot old(std::move(other));
+  std::swap(state_, old.state_);
+  return *this;
+}
 
 Slots::Slot::~Slot() {
   if (state_ != nullptr) state_->Leave();

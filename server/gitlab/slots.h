@@ -26,7 +26,7 @@ class Slots {
   class [[nodiscard]] Slot {
    public:
     Slot(Slot&&) noexcept = default;
-    Slot& operator=(Slot&&) noexcept = default;
+    Slot& operator=(Slot&& other) noexcept;
     ~Slot();
 
    private:

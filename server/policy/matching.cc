@@ -105,7 +105,7 @@ bool DenyHits(const CompiledGrant& deny, const AccessRequest& request) {
   if (deny.scopes.empty()) return true;
   return std::any_of(request.scopes.begin(), request.scopes.end(), [&](const std::string& asked) {
     return std::any_of(deny.scopes.begin(), deny.scopes.end(),
-                       [&](const std::string& denied) { return Implies(asked, denied); });
+                       [&](const std::string& denied) { return Gives(asked, denied); });
   });
 }
 

@@ -1,0 +1,167 @@
+#include "server/gitlab/issuer.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "server/base/error.h"
+#include "server/base/manual_loop.h"
+
+namespace tokenbroker {
+namespace {
+
+class IssuerTest : public testing::Test {
+ protected:
+  IssuerTest()
+      : path_(testing::TempDir() + "/issuer_" + testing::UnitTest::GetInstance()->current_test_info()->name()) {
+    std::filesystem::remove_all(path_);
+  }
+  ~IssuerTest() override { std::filesystem::remove_all(path_); }
+
+  // As an operator's tools do: a new file under the old name.
+  void Write(const std::string& content) const {
+    std::ofstream(path_ + ".new", std::ios::binary) << content;
+    std::filesystem::rename(path_ + ".new", path_);
+  }
+
+  std::unique_ptr<Issuer> Open() {
+    absl::StatusOr<std::unique_ptr<Issuer>> issuer = Issuer::Open(path_, loop_, metrics_, NullLog());
+    EXPECT_TRUE(issuer.ok()) << issuer.status();
+    return issuer.ok() ? *std::move(issuer) : nullptr;
+  }
+
+  // What is taken, or the reason why nothing is.
+  static std::string Taken(Issuer& issuer) {
+    const absl::StatusOr<Secret> secret = issuer.Take();
+    return secret.ok() ? std::string(secret->Reveal()) : ReasonOf(secret.status());
+  }
+
+  ManualLoop loop_;
+  Metrics metrics_;
+  const std::string path_;
+};
+
+TEST_F(IssuerTest, OneNewlineAtTheEndIsTakenOff) {
+  for (const char* content : {"glpat-one", "glpat-one\n"}) {
+    Write(content);
+    const absl::StatusOr<Secret> secret = ReadIssuerFile(path_);
+    ASSERT_TRUE(secret.ok()) << secret.status();
+    EXPECT_EQ(secret->Reveal(), "glpat-one");
+  }
+  Write(std::string(4096, 'x') + "\n");
+  EXPECT_TRUE(ReadIssuerFile(path_).ok());
+}
+
+TEST_F(IssuerTest, AFileThatIsNoTokenIsRefusedInWords) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"", "is empty"},
+      {"\n", "is empty"},
+      {"hidden\n\n", "more than one line"},
+      {"hidden\nhidden\n", "more than one line"},
+      {"hidden\r\n", "control character"},
+      {"hidden\t", "control character"},
+      {std::string("hid\0den", 7), "control character"},
+      {"hidden\xC3\xA9", "not ASCII"},
+      {"hidden hidden", "a blank"},
+      {"hidden ", "a blank"},
+      {std::string(4097, 'x'), "longer than 4096"},
+      {std::string(4098, 'x') + "\n", "longer than 4096"},
+      {std::string(100'000, 'x'), "longer than 4096"},
+  };
+  for (const auto& [content, rule] : cases) {
+    Write(content);
+    const absl::StatusOr<Secret> secret = ReadIssuerFile(path_);
+    ASSERT_FALSE(secret.ok()) << rule;
+    EXPECT_EQ(secret.status().code(), absl::StatusCode::kInvalidArgument);
+    const std::string message(secret.status().message());
+    EXPECT_NE(message.find(rule), std::string::npos) << message;
+    EXPECT_NE(message.find(path_), std::string::npos) << message;
+    EXPECT_EQ(message.find("hidden"), std::string::npos) << message;
+    EXPECT_LT(message.size(), path_.size() + 200) << "the content is in it";
+  }
+}
+
+TEST_F(IssuerTest, AFileThatCannotBeReadIsNotFound) {
+  const absl::StatusOr<std::unique_ptr<Issuer>> missing = Issuer::Open(path_, loop_, metrics_, NullLog());
+  EXPECT_EQ(missing.status().code(), absl::StatusCode::kNotFound);
+  EXPECT_NE(std::string(missing.status().message()).find(path_), std::string::npos);
+  std::filesystem::create_directory(path_);
+  EXPECT_FALSE(ReadIssuerFile(path_).ok());
+}
+
+TEST_F(IssuerTest, ADeadOneGoesSilentAndIsTriedOnceAMinute) {
+  Write("glpat-one");
+  const auto issuer = Open();
+  EXPECT_EQ(Taken(*issuer), "glpat-one");
+  issuer->ProveDead("glpat-one");
+  const absl::StatusOr<Secret> silent = issuer->Take();
+  EXPECT_EQ(silent.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(ReasonOf(silent.status()), "ISSUER_DEAD");
+  EXPECT_TRUE(RetryAfterOf(silent.status()).has_value());
+  EXPECT_EQ(std::string(silent.status().message()).find("glpat"), std::string::npos);
+  loop_.Advance(seconds(60) - Duration(1));
+  EXPECT_EQ(Taken(*issuer), "ISSUER_DEAD");
+  loop_.Advance(Duration(1));
+  EXPECT_EQ(Taken(*issuer), "glpat-one");
+  EXPECT_EQ(Taken(*issuer), "ISSUER_DEAD");  // The probe is one request.
+  issuer->ProveDead("glpat-one");
+  loop_.Advance(seconds(59));
+  EXPECT_EQ(Taken(*issuer), "ISSUER_DEAD");
+  loop_.Advance(seconds(1));
+  EXPECT_EQ(Taken(*issuer), "glpat-one");
+  issuer->ProveAlive();
+  EXPECT_EQ(Taken(*issuer), "glpat-one");
+  EXPECT_EQ(Taken(*issuer), "glpat-one");
+}
+
+TEST_F(IssuerTest, AnExchangedFileIsTakenUpWithinTwoSeconds) {
+  Write("glpat-one");
+  const auto issuer = Open();
+  EXPECT_EQ(Taken(*issuer), "glpat-one");
+  Write("glpat-two-new");
+  loop_.Advance(seconds(2));
+  EXPECT_EQ(Taken(*issuer), "glpat-two-new");
+  EXPECT_EQ(issuer->Reveal(), "glpat-two-new");
+}
+
+TEST_F(IssuerTest, AnExchangedFileEndsTheSilence) {
+  Write("glpat-one");
+  const auto issuer = Open();
+  EXPECT_EQ(Taken(*issuer), "glpat-one");
+  issuer->ProveDead("glpat-one");
+  Write("glpat-two-new");
+  loop_.Advance(seconds(2));
+  EXPECT_EQ(Taken(*issuer), "glpat-two-new");
+  // An answer to a request that still carried the old one says nothing about the new.
+  issuer->ProveDead("glpat-one");
+  EXPECT_EQ(Taken(*issuer), "glpat-two-new");
+}
+
+TEST_F(IssuerTest, TheSameCredentialWrittenAgainStaysSilent) {
+  Write("glpat-one");
+  const auto issuer = Open();
+  issuer->ProveDead("glpat-one");
+  Write("glpat-one\n");
+  loop_.Advance(seconds(2));
+  EXPECT_EQ(Taken(*issuer), "ISSUER_DEAD");
+}
+
+TEST_F(IssuerTest, ABadOrMissingFileLeavesTheOldCredential) {
+  Write("glpat-one");
+  const auto issuer = Open();
+  Write("two\nlines");
+  loop_.Advance(seconds(2));
+  EXPECT_EQ(Taken(*issuer), "glpat-one");
+  std::filesystem::remove(path_);
+  loop_.Advance(seconds(2));
+  EXPECT_EQ(Taken(*issuer), "glpat-one");
+  Write("glpat-three");
+  loop_.Advance(seconds(2));
+  EXPECT_EQ(Taken(*issuer), "glpat-three");
+}
+
+}  // namespace
+}  // namespace tokenbroker

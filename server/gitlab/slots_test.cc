@@ -1,0 +1,259 @@
+#include "server/gitlab/slots.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "server/base/error.h"
+#include "server/base/manual_loop.h"
+#include "server/base/task_scope.h"
+
+namespace tokenbroker {
+namespace {
+
+using Result = absl::StatusOr<Slots::Slot>;
+
+class SlotsTest : public testing::Test {
+ protected:
+  ~SlotsTest() override {
+    while (!held_.empty()) {  // Who gets the slot of another is the next to give it back.
+      held_.clear();
+      loop_.RunUntilIdle();
+    }
+    EXPECT_EQ(scope_.running(), 0u);
+  }
+
+  void Make(int most) { slots_ = std::make_unique<Slots>(loop_, loop_, metrics_, most); }
+
+  // Asks, and notes under `name` how it ended.
+  void Ask(const std::string& name, Lane lane = Lane::kCreate, CallContext call = {}) {
+    scope_.Spawn<Result>(slots_->Acquire(std::move(call), lane), [this, name](Result result) {
+      ended_.push_back(name);
+      if (result.ok()) {
+        held_.emplace(name, *std::move(result));
+      } else {
+        failed_[name] = result.status();
+      }
+    });
+    loop_.RunUntilIdle();
+  }
+
+  void Return(const std::string& name) {
+    ASSERT_EQ(held_.erase(name), 1u) << name;
+    loop_.RunUntilIdle();
+  }
+
+  bool Holds(const std::string& name) const { return held_.count(name) == 1; }
+  absl::StatusCode CodeOf(const std::string& name) { return failed_.at(name).code(); }
+  CallContext Within(Duration time) { return CallContext(loop_.Boot() + time); }
+
+  ManualLoop loop_;
+  Metrics metrics_;
+  TaskScope scope_{loop_};
+  std::unique_ptr<Slots> slots_;
+  std::map<std::string, Slots::Slot> held_;
+  std::map<std::string, absl::Status> failed_;
+  std::vector<std::string> ended_;
+};
+
+TEST_F(SlotsTest, NeverMoreThanTheBound) {
+  Make(2);
+  for (const char* name : {"a", "b", "c", "d"}) Ask(name);
+  EXPECT_TRUE(Holds("a") && Holds("b"));
+  EXPECT_EQ(held_.size(), 2u);
+  Return("a");
+  EXPECT_TRUE(Holds("c"));
+  EXPECT_EQ(held_.size(), 2u);
+  Return("c");
+  EXPECT_TRUE(Holds("d"));
+}
+
+TEST_F(SlotsTest, AMovedSlotIsGivenBackOnce) {
+  Make(1);
+  Ask("a");
+  {
+    Slots::Slot moved = std::move(held_.at("a"));
+    held_.clear();
+    Ask("b");
+    EXPECT_FALSE(Holds("b"));
+  }
+  loop_.RunUntilIdle();
+  EXPECT_TRUE(Holds("b"));
+  Ask("c");
+  EXPECT_FALSE(Holds("c"));
+  Return("b");
+}
+
+TEST_F(SlotsTest, AnAssignedSlotGivesItsOldPlaceBack) {
+  Make(2);
+  Ask("a");
+  Ask("b");
+  Ask("c");
+  held_.at("a") = std::move(held_.at("b"));
+  loop_.RunUntilIdle();
+  EXPECT_TRUE(Holds("c"));
+}
+
+TEST_F(SlotsTest, WhatEndsPowerComesFirst) {
+  Make(1);
+  Ask("held");
+  Ask("look", Lane::kLook);
+  Ask("resolve", Lane::kResolve);
+  Ask("create", Lane::kCreate);
+  Ask("create 2", Lane::kCreate);
+  Ask("revoke", Lane::kRevoke);
+  for (const char* name : {"held", "revoke", "create", "create 2", "resolve"}) Return(name);
+  EXPECT_EQ(ended_, (std::vector<std::string>{"held", "revoke", "create", "create 2", "resolve", "look"}));
+}
+
+TEST_F(SlotsTest, EveryEighthGoesToWhoWaitedLongest) {
+  Make(1);
+  Ask("held");
+  Ask("look", Lane::kLook);
+  loop_.Advance(seconds(1));
+  for (int i = 0; i < 10; ++i) Ask("revoke " + std::to_string(i), Lane::kRevoke);
+  std::string holder = "held";
+  for (int given = 1; given <= 8; ++given) {
+    Return(holder);
+    ASSERT_EQ(held_.size(), 1u);
+    holder = held_.begin()->first;
+    EXPECT_EQ(holder == "look", given == 8) << given;
+  }
+}
+
+TEST_F(SlotsTest, TheDeadlineEndsTheWait) {
+  Make(1);
+  Ask("held");
+  Ask("late", Lane::kCreate, Within(seconds(3)));
+  Ask("next");
+  loop_.Advance(seconds(3) - Duration(1));
+  EXPECT_EQ(failed_.size(), 0u);
+  loop_.Advance(Duration(1));
+  EXPECT_EQ(CodeOf("late"), absl::StatusCode::kDeadlineExceeded);
+  Return("held");
+  EXPECT_TRUE(Holds("next"));
+  Ask("too late", Lane::kCreate, CallContext(loop_.Boot()));
+  EXPECT_EQ(CodeOf("too late"), absl::StatusCode::kDeadlineExceeded);
+}
+
+TEST_F(SlotsTest, WhoLeavesGivesUpTheWait) {
+  Make(1);
+  Ask("held");
+  CancelSource source;
+  Ask("leaves", Lane::kCreate, CallContext(kNever, source));
+  Ask("stays");
+  source.Cancel();
+  EXPECT_EQ(failed_.size(), 0u);  // It hops through the executor.
+  loop_.RunUntilIdle();
+  EXPECT_EQ(CodeOf("leaves"), absl::StatusCode::kCancelled);
+  Return("held");
+  EXPECT_TRUE(Holds("stays"));
+  Ask("left before", Lane::kCreate, CallContext(kNever, source));
+  EXPECT_EQ(CodeOf("left before"), absl::StatusCode::kCancelled);
+}
+
+TEST_F(SlotsTest, ASlotThatWasGivenIsNotTakenBackByACancellation) {
+  Make(1);
+  Ask("held");
+  CancelSource source;
+  Ask("served", Lane::kCreate, CallContext(loop_.Boot() + seconds(9), source));
+  Return("held");
+  EXPECT_TRUE(Holds("served"));
+  source.Cancel();
+  loop_.Advance(seconds(10));
+  EXPECT_TRUE(Holds("served"));
+  EXPECT_EQ(ended_.size(), 2u);
+}
+
+TEST_F(SlotsTest, NothingIsLetThroughDuringAPause) {
+  Make(4);
+  slots_->PauseUntil(loop_.Boot() + seconds(10));
+  Ask("a");
+  Ask("b", Lane::kRevoke, Within(seconds(11)));
+  loop_.Advance(seconds(9));
+  EXPECT_TRUE(ended_.empty());
+  slots_->PauseUntil(loop_.Boot());  // A shorter one changes nothing.
+  loop_.RunUntilIdle();
+  EXPECT_TRUE(ended_.empty());
+  loop_.Advance(seconds(1));
+  EXPECT_EQ(ended_, (std::vector<std::string>{"b", "a"}));
+}
+
+TEST_F(SlotsTest, APauseMayGrow) {
+  Make(4);
+  slots_->PauseUntil(loop_.Boot() + seconds(5));
+  slots_->PauseUntil(loop_.Boot() + seconds(10));
+  Ask("a");
+  loop_.Advance(seconds(9));
+  EXPECT_FALSE(Holds("a"));
+  loop_.Advance(seconds(1));
+  EXPECT_TRUE(Holds("a"));
+}
+
+TEST_F(SlotsTest, APauseThatOutlastsTheDeadlineIsSaidAtOnce) {
+  Make(4);
+  slots_->PauseUntil(loop_.Boot() + seconds(10));
+  Ask("hopeless", Lane::kCreate, Within(seconds(10)));
+  EXPECT_EQ(CodeOf("hopeless"), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(ReasonOf(failed_.at("hopeless")), "UPSTREAM_RATE_LIMITED");
+  EXPECT_EQ(RetryAfterOf(failed_.at("hopeless")), seconds(10));
+}
+
+TEST_F(SlotsTest, APauseThatBeginsLaterEndsHopelessWaits) {
+  Make(1);
+  Ask("held");
+  Ask("hopeless", Lane::kCreate, Within(seconds(8)));
+  Ask("patient", Lane::kCreate, Within(seconds(30)));
+  slots_->PauseUntil(loop_.Boot() + seconds(10));
+  loop_.RunUntilIdle();
+  EXPECT_EQ(CodeOf("hopeless"), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(RetryAfterOf(failed_.at("hopeless")), seconds(10));
+  Return("held");
+  EXPECT_FALSE(Holds("patient"));
+  loop_.Advance(seconds(10));
+  EXPECT_TRUE(Holds("patient"));
+}
+
+TEST_F(SlotsTest, TooManyWaitersAreSentAway) {
+  Make(1);
+  Ask("held");
+  for (int i = 0; i < 10'000; ++i) {
+    scope_.Spawn<Result>(slots_->Acquire(Within(seconds(5)), Lane::kLook), [](Result) {});
+  }
+  loop_.RunUntilIdle();
+  Ask("one more");
+  EXPECT_EQ(CodeOf("one more"), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(ReasonOf(failed_.at("one more")), "UPSTREAM_BUSY");
+  EXPECT_TRUE(RetryAfterOf(failed_.at("one more")).has_value());
+  loop_.Advance(seconds(5));  // All gave up: there is room again.
+  Ask("later");
+  Return("held");
+  EXPECT_TRUE(Holds("later"));
+}
+
+TEST_F(SlotsTest, NothingOfAWaiterIsLeft) {
+  Make(1);
+  Ask("held");
+  CancelSource source;
+  // By deadline, with a registration that could still be called; by cancellation, with a timer that could.
+  Ask("deadline", Lane::kCreate, CallContext(loop_.Boot() + seconds(1), source));
+  Ask("served", Lane::kRevoke, CallContext(loop_.Boot() + seconds(100), source));
+  loop_.Advance(seconds(1));
+  EXPECT_EQ(CodeOf("deadline"), absl::StatusCode::kDeadlineExceeded);
+  Return("held");
+  EXPECT_TRUE(Holds("served"));
+  EXPECT_FALSE(loop_.EarliestTimer().has_value());
+  Ask("cancelled", Lane::kCreate, CallContext(loop_.Boot() + seconds(100), source));
+  EXPECT_TRUE(loop_.EarliestTimer().has_value());
+  source.Cancel();
+  loop_.RunUntilIdle();
+  EXPECT_EQ(CodeOf("cancelled"), absl::StatusCode::kCancelled);
+  EXPECT_FALSE(loop_.EarliestTimer().has_value());
+}
+
+}  // namespace
+}  // namespace tokenbroker
