@@ -95,7 +95,8 @@ void BrokerTest::Restart() {
       OpenSqliteLedger({path_, "tb1", settle_}, loop_, loop_, random_, metrics_);
   ASSERT_TRUE(ledger.ok()) << ledger.status();
   ledger_ = *std::move(ledger);
-  const BrokerParts parts = {loop_, loop_, random_, *ledger_, gitlab_, *slots_, *policies_, metrics_, NullLog()};
+  faulty_.emplace(*ledger_);
+  const BrokerParts parts = {loop_, loop_, random_, *faulty_, gitlab_, *slots_, *policies_, metrics_, NullLog()};
   broker_ = std::make_unique<Broker>(parts, BrokerOptions{"tb1", "main", settle_});
 }
 

@@ -14,6 +14,7 @@
 #include "server/broker/broker.h"
 #include "server/gitlab/fake_gitlab.h"
 #include "server/gitlab/slots.h"
+#include "server/ledger/faulty_ledger.h"
 #include "server/ledger/sqlite_ledger.h"
 
 namespace tokenbroker {
@@ -63,6 +64,7 @@ class BrokerTest : public testing::Test {
   std::optional<Slots> slots_;
   std::optional<FixedPolicy> policies_;
   std::unique_ptr<Ledger> ledger_;
+  std::optional<FaultyLedger> faulty_;  // What the broker sees of it.
   std::unique_ptr<Broker> broker_;
   Duration settle_ = minutes(10);
 };

@@ -25,7 +25,9 @@ using gitlab_sim::GitLabSim;
 class HttpGitLabTest : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
-    sim_ = GitLabSim::Start({.version = GetParam()});
+    gitlab_sim::Options options;
+    options.version = GetParam();
+    sim_ = GitLabSim::Start(options);
     ASSERT_NE(sim_, nullptr);
     root_ = sim_->AddUser({.username = "root", .admin = true});
     maria_ = sim_->AddUser({.username = "maria"});

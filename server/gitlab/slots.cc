@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <deque>
 #include <iterator>
+#include <list>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -43,7 +43,8 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
     Later<absl::Status>::Done done;
     BootTime since;
     BootTime deadline = kNever;
-    Lane lane = Lane::kLook;
+    std::list<std::shared_ptr<Waiter>>* lane = nullptr;
+    std::list<std::shared_ptr<Waiter>>::iterator place;  // In its lane.
     std::unique_ptr<Clock::Timer> timer;
     CallContext::Registration registration;
     bool served = false;
@@ -77,8 +78,8 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
     waiter->done = std::move(done);
     waiter->since = now;
     waiter->deadline = call.deadline();
-    waiter->lane = lane;
-    lanes[static_cast<std::size_t>(lane)].push_back(waiter);
+    waiter->lane = &lanes[static_cast<std::size_t>(lane)];
+    waiter->place = waiter->lane->insert(waiter->lane->end(), waiter);
     ++waiting;
     Report();
     const std::weak_ptr<State> weak = weak_from_this();
@@ -108,7 +109,7 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
   // Takes a waiter out of its lane. Under the lock.
   void Forget(const std::shared_ptr<Waiter>& waiter) {
     waiter->served = true;
-    std::erase(lanes[static_cast<std::size_t>(waiter->lane)], waiter);
+    waiter->lane->erase(waiter->place);
     --waiting;
     Report();
   }
@@ -157,7 +158,7 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
   }
 
   std::shared_ptr<Waiter> TakeNext() {
-    std::deque<std::shared_ptr<Waiter>>* chosen = nullptr;
+    std::list<std::shared_ptr<Waiter>>* chosen = nullptr;
     const bool fair = ++turn % kFairEvery == 0;
     for (auto& lane : lanes) {
       if (lane.empty()) continue;
@@ -181,7 +182,7 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
   Metrics& metrics;
   const int most;
   std::mutex mutex;
-  std::array<std::deque<std::shared_ptr<Waiter>>, kLanes> lanes;
+  std::array<std::list<std::shared_ptr<Waiter>>, kLanes> lanes;
   std::unique_ptr<Clock::Timer> wake;
   BootTime pause_until{};
   int in_flight = 0;

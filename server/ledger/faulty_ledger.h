@@ -1,0 +1,87 @@
+#pragma once
+// Testonly: a real ledger whose writes fail when a test says so: before anything is written, as with a full disk, or
+// after it was, as with a COMMIT whose answer is lost. Reads always work.
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "server/base/error.h"
+#include "server/ledger/ledger.h"
+
+namespace tokenbroker {
+
+class FaultyLedger final : public Ledger {
+ public:
+  enum class Fault { kNone, kBefore, kAfter };
+
+  explicit FaultyLedger(Ledger& real) : real_(real) {}
+  // For every write from now on.
+  void set_fault(Fault fault) { fault_ = fault; }
+
+  WallTime Now() const override { return real_.Now(); }
+  Task<absl::StatusOr<DurableIntent>> Begin(IntentSpec spec) override {
+    return Spoil(fault_ == Fault::kBefore, real_.Begin(std::move(spec)));
+  }
+  Task<absl::StatusOr<Token>> Activate(TokenId id, MadeUpstream made, WallTime expire_time) override {
+    return Spoil(fault_ == Fault::kBefore, real_.Activate(std::move(id), std::move(made), expire_time));
+  }
+  Task<absl::Status> Abandon(TokenId id, std::string why) override {
+    return SpoilStatus(fault_ == Fault::kBefore, real_.Abandon(std::move(id), std::move(why)));
+  }
+  Task<absl::StatusOr<Token>> StartRevoking(TokenId id, RevokeReason reason,
+                                            std::optional<MadeUpstream> made) override {
+    return Spoil(fault_ == Fault::kBefore, real_.StartRevoking(std::move(id), reason, std::move(made)));
+  }
+  Task<absl::StatusOr<TokenRecord>> RequestRevocation(TokenId id, std::string caller) override {
+    return Spoil(fault_ == Fault::kBefore, real_.RequestRevocation(std::move(id), std::move(caller)));
+  }
+  Task<absl::StatusOr<Token>> RecordDeath(TokenId id, Proof proof) override {
+    return Spoil(fault_ == Fault::kBefore, real_.RecordDeath(std::move(id), proof));
+  }
+  Task<absl::Status> RecordAttempt(TokenId id, WallTime next_attempt_time, bool parked, std::string why) override {
+    return SpoilStatus(fault_ == Fault::kBefore,
+                       real_.RecordAttempt(std::move(id), next_attempt_time, parked, std::move(why)));
+  }
+  Task<absl::StatusOr<std::vector<TokenId>>> RecordLook(TokenId id, WallTime began,
+                                                        std::vector<MadeUpstream> found) override {
+    return Spoil(fault_ == Fault::kBefore, real_.RecordLook(std::move(id), began, std::move(found)));
+  }
+  Task<absl::StatusOr<std::vector<TokenRecord>>> ClaimDue(int limit) override {
+    return Spoil(fault_ == Fault::kBefore, real_.ClaimDue(limit));
+  }
+
+  Task<absl::StatusOr<TokenRecord>> Get(TokenId id) override { return real_.Get(std::move(id)); }
+  Task<absl::StatusOr<std::vector<Token>>> List(ListQuery query) override { return real_.List(std::move(query)); }
+  Task<absl::StatusOr<std::optional<RequestRecord>>> FindRequest(std::string caller, RequestKey key) override {
+    return real_.FindRequest(std::move(caller), std::move(key));
+  }
+  Task<absl::StatusOr<Counts>> Count() override { return real_.Count(); }
+  Task<absl::StatusOr<std::optional<WallTime>>> NextDue() override { return real_.NextDue(); }
+  void NoteRefusal(Refusal refusal) override { real_.NoteRefusal(std::move(refusal)); }
+
+ private:
+  static absl::Status Failure() {
+    return Error(absl::StatusCode::kUnavailable, "LEDGER_UNAVAILABLE", "the disk is full").RetryAfter(seconds(1));
+  }
+
+  // A task that is never awaited never runs: that is the fault before. The one after is looked at when it is over.
+  template <typename T>
+  Task<absl::StatusOr<T>> Spoil(bool before, Task<absl::StatusOr<T>> real) {
+    if (before) co_return Failure();
+    absl::StatusOr<T> result = co_await std::move(real);
+    if (fault_ == Fault::kAfter) co_return Failure();
+    co_return result;
+  }
+  Task<absl::Status> SpoilStatus(bool before, Task<absl::Status> real) {
+    if (before) co_return Failure();
+    const absl::Status result = co_await std::move(real);
+    if (fault_ == Fault::kAfter) co_return Failure();
+    co_return result;
+  }
+
+  Ledger& real_;
+  Fault fault_ = Fault::kNone;
+};
+
+}  // namespace tokenbroker
