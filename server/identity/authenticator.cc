@@ -6,7 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "server/base/error.h"
 #include "server/base/time_text.h"
-#include "server/identity/identity_text.h"
+#include "server/domain/identity_text.h"
 
 namespace tokenbroker {
 namespace {

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "server/base/error.h"
-#include "server/identity/identity_text.h"
+#include "server/domain/identity_text.h"
 
 namespace tokenbroker {
 namespace {

@@ -10,7 +10,7 @@
 #include "server/base/time_text.h"
 #include "server/domain/expiry.h"
 #include "server/domain/scope.h"
-#include "server/identity/identity_text.h"
+#include "server/domain/identity_text.h"
 #include "server/policy/engine.h"
 
 namespace tokenbroker {

@@ -199,6 +199,7 @@ TEST_F(GitLabSimTest, UnknownRoutesAreKept) {
 
 TEST_F(GitLabSimTest, HoldsManyConnections) {
   std::vector<std::unique_ptr<RawClient>> clients;
+  clients.reserve(400);
   for (int i = 0; i < 400; ++i) clients.push_back(std::make_unique<RawClient>(port_));
   for (const auto& client : clients) {
     ASSERT_TRUE(client->connected());

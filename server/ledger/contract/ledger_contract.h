@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -55,6 +56,21 @@ class LedgerContract : public testing::TestWithParam<LedgerUnderTest> {
   TokenState StateOf(const TokenId& id) { return Wait(ledger_->Get(id))->token.state; }
   std::vector<TokenId> Claim(int limit = 100);
 
+  // Rows in one state each, by id; made_ has what GitLab made for those that were ACTIVE.
+  TokenId PendingRow(const std::string& owner = "ci") { return Begin(Spec(owner)).id; }
+  TokenId ActiveRow(const std::string& owner = "ci", Duration ttl = hours(1));
+  TokenId RevokingRow(RevokeReason reason = RevokeReason::kPolicy, const std::string& owner = "ci");
+  TokenId AbandonedRow();
+  TokenRecord Row(const TokenId& id);
+  // "ACTIVE", "REVOKING TTL", "PENDING as REVOKING REQUESTED".
+  std::string Shown(const TokenId& id) { return Shown(Row(id)); }
+  static std::string Shown(const TokenRecord& record);
+  // A look that begins now.
+  std::vector<TokenId> Look(const TokenId& id, std::vector<MadeUpstream> found = {});
+  // The table of transitions: a row in its state number `state`, and what its verb number `verb` does.
+  TokenId InState(std::size_t state);
+  absl::Status Try(std::size_t verb, const TokenId& id);
+
   static constexpr Duration kSettle = minutes(10);
 
   ManualLoop loop_;
@@ -63,6 +79,7 @@ class LedgerContract : public testing::TestWithParam<LedgerUnderTest> {
   std::unique_ptr<LedgerWorld> world_;
   std::unique_ptr<Ledger> ledger_;
   std::int64_t next_upstream_id_ = 1000;
+  std::map<TokenId, MadeUpstream> made_;
 };
 
 }  // namespace tokenbroker

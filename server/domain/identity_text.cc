@@ -1,4 +1,4 @@
-#include "server/identity/identity_text.h"
+#include "server/domain/identity_text.h"
 
 #include <algorithm>
 

@@ -1,0 +1,135 @@
+// The order of what is due, and looks that race with answers.
+
+#include "server/domain/expiry.h"
+#include "server/ledger/contract/ledger_contract.h"
+
+namespace tokenbroker {
+namespace {
+
+TEST_P(LedgerContract, NothingIsDueInAnEmptyLedger) {
+  EXPECT_TRUE(Claim().empty());
+  EXPECT_EQ(*Wait(ledger_->NextDue()), std::nullopt);
+}
+
+TEST_P(LedgerContract, AWallClockThatStepsBackRevivesNothing) {
+  const TokenId id = ActiveRow("ci", minutes(5));
+  loop_.Advance(minutes(5));
+  ASSERT_EQ(Claim().size(), 1U);
+  loop_.StepWall(-hours(3));
+  EXPECT_EQ(Shown(id), "REVOKING TTL");
+  ASSERT_EQ(Wait(ledger_->RecordDeath(id, Proof::kDeleted)).status(), absl::OkStatus());
+  EXPECT_EQ(Shown(id), "EXPIRED TTL");
+}
+
+TEST_P(LedgerContract, WishesComeFirstThenExpiryThenOtherDeletionsThenLooks) {
+  const TokenId looked_for = PendingRow();
+  const TokenId other = RevokingRow(RevokeReason::kPolicy);
+  const TokenId expiring = ActiveRow("ci", minutes(2));
+  const TokenId expired = RevokingRow(RevokeReason::kTtl);
+  const TokenId asked = ActiveRow();
+  loop_.Advance(minutes(3));
+  ASSERT_EQ(Wait(ledger_->RequestRevocation(asked, "ci")).status(), absl::OkStatus());
+  EXPECT_EQ(Claim(), (std::vector<TokenId>{asked, expired, expiring, other, looked_for}));
+}
+
+TEST_P(LedgerContract, TheOldestOfEachCallerInTurn) {
+  std::vector<TokenId> busy;
+  for (int i = 0; i < 4; ++i) {
+    busy.push_back(RevokingRow(RevokeReason::kPolicy, "busy"));
+    loop_.Advance(seconds(1));
+  }
+  const TokenId first_of_quiet = RevokingRow(RevokeReason::kPolicy, "quiet");
+  loop_.Advance(seconds(1));
+  const TokenId second_of_quiet = RevokingRow(RevokeReason::kPolicy, "quiet");
+  EXPECT_EQ(Claim(3), (std::vector<TokenId>{busy[0], first_of_quiet, busy[1]}));
+  EXPECT_EQ(Claim(3), (std::vector<TokenId>{busy[2], second_of_quiet, busy[3]}));
+}
+
+TEST_P(LedgerContract, WhatIsOverdueAfterALongSleepComesOldestFirst) {
+  const TokenId later = ActiveRow("ci", minutes(20));
+  const TokenId sooner = ActiveRow("ci", minutes(10));
+  Reopen();
+  loop_.Advance(hours(5));
+  EXPECT_EQ(Claim(), (std::vector<TokenId>{sooner, later}));
+}
+
+// The search began before the POST could have settled: whatever it missed, it proves nothing.
+TEST_P(LedgerContract, ALookIsJudgedByItsBeginning) {
+  const TokenId id = PendingRow();
+  const WallTime settled = loop_.Now() + kSendWindow + kSettle;
+  loop_.Advance(hours(2));
+  ASSERT_EQ(Wait(ledger_->RecordLook(id, settled - Duration(1), {})).status(), absl::OkStatus());
+  EXPECT_EQ(Shown(id), "PENDING");
+  EXPECT_EQ(Row(id).next_attempt_time, settled);
+  ASSERT_EQ(Wait(ledger_->RecordLook(id, settled, {})).status(), absl::OkStatus());
+  EXPECT_EQ(Shown(id), "ABANDONED");
+}
+
+TEST_P(LedgerContract, AFailedLookIsDueAgainWhenItsClaimEnds) {
+  const TokenId id = PendingRow();
+  loop_.Advance(kGiveUpAfter);
+  ASSERT_EQ(Claim(), std::vector<TokenId>{id});
+  loop_.Advance(seconds(30));
+  EXPECT_EQ(Claim(), std::vector<TokenId>{id});
+}
+
+TEST_P(LedgerContract, ALateLookOpensAnAbandonedRowAgain) {
+  const TokenId id = PendingRow();
+  loop_.Advance(kSendWindow + kSettle);
+  EXPECT_TRUE(Look(id).empty());
+  ASSERT_EQ(Shown(id), "ABANDONED");
+  loop_.Advance(hours(1));
+  EXPECT_EQ(Look(id, {Made()}), std::vector<TokenId>{id});
+  EXPECT_EQ(Shown(id), "REVOKING ORPHAN");
+}
+
+TEST_P(LedgerContract, WhatHasARowAlreadyIsNotDoubled) {
+  const TokenId known = ActiveRow();
+  const TokenId id = PendingRow();
+  loop_.Advance(kGiveUpAfter);
+  EXPECT_TRUE(Look(id, {made_[known]}).empty());
+  EXPECT_EQ(Shown(id), "PENDING");
+  EXPECT_EQ(Shown(known), "ACTIVE");
+
+  const MadeUpstream fresh = Made();
+  EXPECT_EQ(Look(id, {made_[known], fresh}), std::vector<TokenId>{id});
+  EXPECT_EQ(Row(id).token.upstream_id, fresh.id);
+}
+
+TEST_P(LedgerContract, TheSameUpstreamIdElsewhereIsAnotherToken) {
+  const TokenId here = ActiveRow();
+  IntentSpec spec = Spec();
+  spec.token.target.instance = "elsewhere";
+  const TokenId there = spec.token.id;
+  ASSERT_EQ(Wait(ledger_->Begin(std::move(spec))).status(), absl::OkStatus());
+  ASSERT_EQ(Wait(ledger_->Activate(there, made_[here], loop_.Now() + hours(1))).status(), absl::OkStatus());
+  EXPECT_EQ(Shown(there), "ACTIVE");
+}
+
+// The answer came late and was recorded while a look was under way: the look knows of a second one.
+TEST_P(LedgerContract, ALookThatComesSecondKeepsWhatTheFirstDidNotKnow) {
+  const TokenId id = PendingRow();
+  loop_.Advance(kGiveUpAfter);
+  const MadeUpstream answered = Made();
+  ASSERT_EQ(Wait(ledger_->Activate(id, answered, loop_.Now() + hours(1)))->state, TokenState::kRevoking);
+  const MadeUpstream twin = Made();
+  const std::vector<TokenId> rows = Look(id, {answered, twin});
+  ASSERT_EQ(rows.size(), 1U);
+  EXPECT_NE(rows[0], id);
+  EXPECT_EQ(Row(rows[0]).token.upstream_id, twin.id);
+  EXPECT_EQ(Shown(rows[0]), "REVOKING ORPHAN");
+  EXPECT_TRUE(Look(id, {answered, twin}).empty());
+}
+
+TEST_P(LedgerContract, AFlaggedRowThatIsFoundEndsAsTheCallerAsked) {
+  const TokenId id = PendingRow();
+  ASSERT_EQ(Wait(ledger_->RequestRevocation(id, "ci")).status(), absl::OkStatus());
+  Reopen();
+  EXPECT_EQ(Shown(id), "PENDING as REVOKING REQUESTED");
+  loop_.Advance(kGiveUpAfter);
+  EXPECT_EQ(Look(id, {Made()}), std::vector<TokenId>{id});
+  EXPECT_EQ(Shown(id), "REVOKING REQUESTED");
+}
+
+}  // namespace
+}  // namespace tokenbroker
