@@ -19,6 +19,8 @@ die() {
 
 # BAZEL_OUTPUT_BASE lets several checkouts or people on one machine keep apart.
 bazel() {
+  # This link, if it leads to another output base, is taken for source by `//...`. Bazel makes it anew.
+  rm -f "bazel-${ROOT##*/}"
   command bazel ${BAZEL_OUTPUT_BASE:+"--output_base=$BAZEL_OUTPUT_BASE"} "$@"
 }
 
@@ -31,9 +33,9 @@ source_files() {
     done
 }
 
-# Puts buf where npx finds it; false where there is no npm.
+# Puts buf where npx finds it, with Debian's npm if there is none; false where neither is to be had.
 have_buf() {
   [[ ! -x node_modules/.bin/buf ]] || return 0
-  command -v npm >/dev/null || return 1
+  command -v npm >/dev/null || dev/setup npm || return 1
   npm install --no-package-lock --silent --no-fund --no-audit >/dev/null
 }

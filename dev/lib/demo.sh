@@ -47,15 +47,25 @@ SH
   chmod 700 "$run/askpass"
 }
 
-# dies_within SECONDS: waits until GitLab refuses the token (401).
+# dies_within SECONDS: waits until GitLab refuses the token (401). False if it does not; $status is its last answer.
 dies_within() {
-  local deadline=$((SECONDS + $1)) status
+  local deadline=$((SECONDS + $1))
   while :; do
     status=$(api_status)
     [[ $status != 401 ]] || return 0
+    check_processes
     ((SECONDS < deadline)) || return 1
     sleep 1
   done
+}
+
+# What GitLab last did with a token that should be dead, as the beginning of a sentence.
+last_answer() {
+  case $status in
+    200) echo "GitLab still takes it" ;;
+    000) echo "GitLab does not answer ($(tail -n 1 "$run/curl.log" | head -c 300))" ;;
+    *) echo "GitLab answers $status, not 401," ;;
+  esac
 }
 
 show_use() {
@@ -89,7 +99,8 @@ show_revoke() {
   unfinished_token=''
 
   step "See that it is dead"
-  dies_within 30 || fail "GitLab still takes the revoked token after 30 s."
+  local status
+  dies_within 30 || fail "$(last_answer) 30 s after the revocation."
   good "API: 401"
   if git_with_token ls-remote "$gitlab_url/$project_path.git" >/dev/null 2>"$run/git.log"; then
     fail "git still reads $project_path with the revoked token."
@@ -105,7 +116,7 @@ show_expiry() {
   status=$(api_status)
   [[ $status == 200 ]] || fail "GitLab answered GET /user with $status, not 200."
   good "API: 200. Now it waits for its minute; nobody does anything."
-  dies_within 75 || fail "GitLab still takes the token 75 s after it was minted for 60 s."
+  dies_within 75 || fail "$(last_answer) 75 s after the token was minted for 60 s."
   unfinished_token=''
   good "API: 401, after $((SECONDS - minted)) s"
   command_line "tokenctl get $token"

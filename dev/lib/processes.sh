@@ -21,6 +21,12 @@ wait_for_line() {
   done
 }
 
+# Fails if one of ours has ended by itself: what would be waited for cannot come any more.
+check_processes() {
+  kill -0 "$broker_pid" 2>/dev/null || fail "the broker has ended."
+  [[ -z $gitlab_pid ]] || kill -0 "$gitlab_pid" 2>/dev/null || fail "the simulator has ended."
+}
+
 # stop PID: asks it to end and waits for that.
 stop() {
   [[ -n $1 ]] || return 0

@@ -9,8 +9,8 @@
 #include "server/base/error.h"
 #include "server/base/time_text.h"
 #include "server/domain/expiry.h"
-#include "server/domain/scope.h"
 #include "server/domain/identity_text.h"
+#include "server/domain/scope.h"
 #include "server/policy/engine.h"
 
 namespace tokenbroker {

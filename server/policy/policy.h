@@ -38,8 +38,8 @@ struct Decision {
   std::string detail;  // For the log and the audit: which rule decided, and what was missing.
 };
 
-// PERMISSION_DENIED, reason NOT_GRANTED: one text for what is not granted, does not exist or cannot be seen, so that the
-// answer tells nothing about GitLab.
+// PERMISSION_DENIED, reason NOT_GRANTED: one text for what is not granted, does not exist or cannot be seen, so that
+// the answer tells nothing about GitLab.
 absl::Status NotGranted();
 
 // Grants as GetCaller shows them.

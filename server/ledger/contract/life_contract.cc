@@ -11,8 +11,7 @@ TEST_P(LedgerContract, ActivateKeepsWhatGitLabMade) {
   const TokenId id = PendingRow();
   const MadeUpstream made = Made();
   const WallTime shortened = loop_.Now() + minutes(30);
-  const absl::StatusOr<Token> token =
-      Wait(ledger_->Activate(id, made, shortened));
+  const absl::StatusOr<Token> token = Wait(ledger_->Activate(id, made, shortened));
   ASSERT_EQ(token.status(), absl::OkStatus());
   for (const Token &each : {*token, Row(id).token}) {
     EXPECT_EQ(each.state, TokenState::kActive);
@@ -28,8 +27,7 @@ TEST_P(LedgerContract, ActivateKeepsWhatGitLabMade) {
 TEST_P(LedgerContract, ActivateNeverLengthensALife) {
   const TokenId id = PendingRow();
   const WallTime asked = Row(id).token.expire_time;
-  EXPECT_EQ(Wait(ledger_->Activate(id, Made(), asked + hours(1)))->expire_time,
-            asked);
+  EXPECT_EQ(Wait(ledger_->Activate(id, Made(), asked + hours(1)))->expire_time, asked);
   EXPECT_EQ(Row(id).next_attempt_time, asked);
 }
 
@@ -49,26 +47,19 @@ TEST_P(LedgerContract, AnotherTokenForARowThatEndsGetsARowOfItsOwn) {
   };
 
   const MadeUpstream second = Made();
-  const absl::StatusOr<Token> late =
-      Wait(ledger_->Activate(id, second, loop_.Now() + hours(1)));
+  const absl::StatusOr<Token> late = Wait(ledger_->Activate(id, second, loop_.Now() + hours(1)));
   ASSERT_EQ(late.status(), absl::OkStatus());
   EXPECT_EQ(late->upstream_id, first.id);
   EXPECT_EQ(late->state, TokenState::kRevoking);
   expect_new_row_for(second);
 
   const MadeUpstream third = Made();
-  ASSERT_EQ(
-      Wait(ledger_->StartRevoking(id, RevokeReason::kMismatch, third)).status(),
-      absl::OkStatus());
+  ASSERT_EQ(Wait(ledger_->StartRevoking(id, RevokeReason::kMismatch, third)).status(), absl::OkStatus());
   expect_new_row_for(third);
 
   for (const MadeUpstream &known : {first, second, third}) {
-    ASSERT_EQ(
-        Wait(ledger_->Activate(id, known, loop_.Now() + hours(1))).status(),
-        absl::OkStatus());
-    ASSERT_EQ(Wait(ledger_->StartRevoking(id, RevokeReason::kMismatch, known))
-                  .status(),
-              absl::OkStatus());
+    ASSERT_EQ(Wait(ledger_->Activate(id, known, loop_.Now() + hours(1))).status(), absl::OkStatus());
+    ASSERT_EQ(Wait(ledger_->StartRevoking(id, RevokeReason::kMismatch, known)).status(), absl::OkStatus());
   }
   EXPECT_TRUE(Claim().empty());
 }
@@ -77,11 +68,9 @@ TEST_P(LedgerContract, DeathIsTimedAndFinal) {
   const TokenId id = RevokingRow();
   loop_.Advance(seconds(3));
   const WallTime died = loop_.Now();
-  ASSERT_EQ(Wait(ledger_->RecordDeath(id, Proof::kSeenRevoked))->state,
-            TokenState::kRevoked);
+  ASSERT_EQ(Wait(ledger_->RecordDeath(id, Proof::kSeenRevoked))->state, TokenState::kRevoked);
   loop_.Advance(seconds(3));
-  ASSERT_EQ(Wait(ledger_->RecordDeath(id, Proof::kDeleted)).status(),
-            absl::OkStatus());
+  ASSERT_EQ(Wait(ledger_->RecordDeath(id, Proof::kDeleted)).status(), absl::OkStatus());
   EXPECT_EQ(Row(id).token.revoke_time, died);
   EXPECT_EQ(Row(id).next_attempt_time, std::nullopt);
   EXPECT_EQ(world_->EventsOf(id).back(), "token.revoked");
@@ -94,17 +83,14 @@ TEST_P(LedgerContract, NoVerbKnowsATokenThatNeverWas) {
     EXPECT_EQ(ReasonOf(status), "");
   };
   expect_unknown(Wait(ledger_->Get(id)).status());
-  expect_unknown(
-      Wait(ledger_->Activate(id, Made(), loop_.Now() + hours(1))).status());
+  expect_unknown(Wait(ledger_->Activate(id, Made(), loop_.Now() + hours(1))).status());
   expect_unknown(Wait(ledger_->Abandon(id, "no")));
-  expect_unknown(
-      Wait(ledger_->StartRevoking(id, RevokeReason::kPolicy, std::nullopt))
-          .status());
+  expect_unknown(Wait(ledger_->StartRevoking(id, RevokeReason::kPolicy, std::nullopt)).status());
   expect_unknown(Wait(ledger_->RequestRevocation(id, "ci")).status());
   expect_unknown(Wait(ledger_->RecordDeath(id, Proof::kDeleted)).status());
   expect_unknown(Wait(ledger_->RecordAttempt(id, loop_.Now(), false, "no")));
   expect_unknown(Wait(ledger_->RecordLook(id, loop_.Now(), {})).status());
 }
 
-} // namespace
-} // namespace tokenbroker
+}  // namespace
+}  // namespace tokenbroker
