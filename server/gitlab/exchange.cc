@@ -54,7 +54,9 @@ Task<absl::StatusOr<HttpAnswer>> Exchange::Send(CallContext call, ApiRequest req
   absl::StatusOr<Secret> token = issuer_->Take();
   if (!token.ok()) co_return token.status();
   const Secret used = token->Clone();
+  const BootTime began = clock_.Boot();
   HttpAnswer answer = co_await SendWith(call, std::move(request), *std::move(token));
+  if (!IsFromGitLab(answer)) co_return answer;  // A proxy's 401 is about the proxy.
   if (SaysInvalidToken(answer)) {
     issuer_->ProveDead(used.Reveal());
     co_return Dead();
@@ -67,12 +69,12 @@ Task<absl::StatusOr<HttpAnswer>> Exchange::Send(CallContext call, ApiRequest req
     self.path = "/personal_access_tokens/self";
     const CallContext soon(clock_.Boot() + seconds(10));
     const HttpAnswer looked = co_await SendWith(soon, std::move(self), used.Clone());
-    if (looked.status == 401) {
+    if (looked.status == 401 && IsFromGitLab(looked)) {
       issuer_->ProveDead(used.Reveal());
       co_return Dead();
     }
-  } else if (IsFromGitLab(answer)) {
-    issuer_->ProveAlive();
+  } else if (answer.status >= 200 && answer.status < 300) {
+    issuer_->ProveAlive(used.Reveal(), began);
   }
   co_return answer;
 }

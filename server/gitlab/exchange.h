@@ -1,6 +1,7 @@
 #pragma once
 // One request to GitLab's API and its answer: with the issuer's credential, at the pace that GitLab asks for, measured.
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -42,6 +43,7 @@ class Exchange {
   absl::Status Failure(const HttpAnswer& answer) const;
 
   std::optional<Duration> skew() const { return skew_; }
+  std::uint64_t issuer_generation() const { return issuer_->generation(); }
 
  private:
   Task<HttpAnswer> SendWith(CallContext call, ApiRequest request, Secret token);

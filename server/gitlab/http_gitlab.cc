@@ -45,6 +45,11 @@ absl::Status NotSupported(TargetKind kind) {
 
 bool IsSupported(TargetKind kind) { return kind == TargetKind::kUser || kind == TargetKind::kProject; }
 
+// Whether GitLab says that the issuer may not ask this. Any other failure, a 429 too, tells nothing about its rights.
+bool SaysMayNot(const HttpAnswer& answer) {
+  return IsFromGitLab(answer) && (answer.status == 401 || answer.status == 403);
+}
+
 // "project_7_bot_...", "group_5_bot_...": GitLab makes such a user for each of its resource tokens.
 bool IsResourceBot(std::string_view username) {
   for (const std::string_view kind : {"project_", "group_"}) {
@@ -124,15 +129,17 @@ class HttpGitLab final : public GitLab {
     const bool hidden = refused != nullptr && ReasonOf(refused->why) == "UPSTREAM_NOT_FOUND";
     if (!hidden || ref.target.kind == TargetKind::kUser) co_return end;
     // The project's own route does not see a bot that has lost its membership; an administrator's route does.
-    const bool admin = co_await IsAdmin(call);
-    if (!admin) co_return end;
+    const absl::StatusOr<IssuerFacts> issuer = co_await KnownIssuer(call);
+    if (!issuer.ok() || !issuer->is_admin) co_return end;
     co_return co_await Delete(std::move(call), std::move(ref), /*by_id=*/true);
   }
 
   // GET /personal_access_tokens/:id, GET /projects/:id/access_tokens/:token_id
   Task<absl::StatusOr<std::optional<UpstreamToken>>> GetToken(CallContext call, UpstreamRef ref) override {
     if (!IsSupported(ref.target.kind)) co_return NotSupported(ref.target.kind);
-    const bool admin = co_await IsAdmin(call);
+    const absl::StatusOr<IssuerFacts> issuer = co_await KnownIssuer(call);
+    if (!issuer.ok()) co_return issuer.status();
+    const bool admin = issuer->is_admin;
     ApiRequest request;
     request.operation = "get_token";
     request.method = "GET";
@@ -150,10 +157,9 @@ class HttpGitLab final : public GitLab {
 
   // GET /application/settings; GET /projects/:id and GET /users/:id
   Task<absl::StatusOr<bool>> ProvesAbsence(CallContext call, UpstreamRef ref) override {
-    const absl::StatusOr<HttpAnswer> settings = co_await Get(call, "issuer", "/application/settings");
-    if (!settings.ok()) co_return settings.status();
-    if (settings->status == 200) co_return true;  // An administrator sees every token by its id.
-    if (!IsFromGitLab(*settings) || settings->status >= 500) co_return exchange_->Failure(*settings);
+    const absl::StatusOr<bool> admin = co_await IsAdminNow(call);
+    if (!admin.ok()) co_return admin.status();
+    if (*admin) co_return true;  // An administrator sees every token by its id.
     if (ref.target.kind != TargetKind::kProject || ref.user_id == 0) co_return false;
     const absl::StatusOr<HttpAnswer> project = co_await Get(call, "resolve", "/projects/" + SegmentOf(ref.target));
     if (!project.ok()) co_return project.status();
@@ -163,11 +169,19 @@ class HttpGitLab final : public GitLab {
     co_return bot->status == 404 && IsFromGitLab(*bot);
   }
 
-  // GET /personal_access_tokens, GET /projects/:id/access_tokens
+  // GET /personal_access_tokens, GET /projects/:id/access_tokens; GET /application/settings
   Task<absl::StatusOr<std::vector<UpstreamToken>>> ListTokens(CallContext call, UpstreamQuery query) override {
     if (!IsSupported(query.target.kind)) co_return NotSupported(query.target.kind);
-    const bool admin = co_await IsAdmin(call);
-    const bool by_project = query.target.kind == TargetKind::kProject && !admin;
+    const absl::StatusOr<IssuerFacts> issuer = co_await KnownIssuer(call);
+    if (!issuer.ok()) co_return issuer.status();
+    bool by_project = query.target.kind == TargetKind::kProject && !issuer->is_admin;
+    if (issuer->is_admin && query.user_id == 0) {
+      // GitLab doc: who is no administrator any more gets a shorter list of all tokens, not an error. (For one user's
+      // it is an error.)
+      const absl::StatusOr<bool> admin = co_await IsAdminNow(call);
+      if (!admin.ok()) co_return admin.status();
+      by_project = query.target.kind == TargetKind::kProject && !*admin;
+    }
     std::string path =
         by_project ? "/projects/" + SegmentOf(query.target) + "/access_tokens?" : "/personal_access_tokens?";
     path += query.active_only ? "state=active" : "revoked=false";
@@ -226,12 +240,15 @@ class HttpGitLab final : public GitLab {
       }
       user = users->front();
     }
-    const std::int64_t issuer = co_await IssuerId(call);
-    co_return FactsOf(target, *user, issuer);
+    // Who cannot tell whether this is the issuer itself must not say that it is not.
+    const absl::StatusOr<IssuerFacts> issuer = co_await KnownIssuer(call);
+    if (!issuer.ok()) co_return issuer.status();
+    co_return FactsOf(target, *user, issuer->user_id);
   }
 
   // GET /personal_access_tokens/self, /user, /application/settings, /metadata
   Task<absl::StatusOr<IssuerFacts>> CheckIssuer(CallContext call) override {
+    const std::uint64_t generation = exchange_->issuer_generation();
     absl::StatusOr<HttpAnswer> self = co_await Get(call, "issuer", "/personal_access_tokens/self");
     if (!self.ok()) co_return self.status();
     std::optional<UpstreamToken> token;
@@ -248,7 +265,7 @@ class HttpGitLab final : public GitLab {
     if (me->status == 200) {
       const std::optional<UpstreamUser> user = ParseUser(std::move(me->body));
       if (user.has_value()) facts.username = user->username;
-    } else if (!IsFromGitLab(*me) || me->status >= 500) {
+    } else if (!SaysMayNot(*me)) {
       co_return exchange_->Failure(*me);
     }
     if (IsResourceBot(facts.username)) {
@@ -263,7 +280,7 @@ class HttpGitLab final : public GitLab {
       if (!known.has_value()) co_return exchange_->Failure(*settings);
       facts.is_admin = true;
       facts.max_lifetime_days = known->max_lifetime_days;
-    } else if (!IsFromGitLab(*settings) || settings->status >= 500) {
+    } else if (!SaysMayNot(*settings)) {
       co_return exchange_->Failure(*settings);
     }
     absl::StatusOr<HttpAnswer> metadata = co_await Get(call, "issuer", "/metadata");
@@ -272,6 +289,7 @@ class HttpGitLab final : public GitLab {
       facts.gitlab_version = Presentable(ParseVersion(std::move(metadata->body)).value_or(""), "");
     }
     issuer_ = facts;
+    issuer_generation_ = generation;
     co_return facts;
   }
 
@@ -304,18 +322,25 @@ class HttpGitLab final : public GitLab {
     co_return Unknown{why};
   }
 
-  // What was learned of the issuer; asked now if nothing was yet. Not an administrator while that is not known.
-  Task<bool> IsAdmin(CallContext call) {
-    if (!issuer_.has_value()) (void)co_await CheckIssuer(std::move(call));
-    co_return issuer_.has_value() && issuer_->is_admin;
+  // What was learned of the issuer; asked now if nothing was yet, or if its file holds another credential since.
+  Task<absl::StatusOr<IssuerFacts>> KnownIssuer(CallContext call) {
+    if (issuer_.has_value() && issuer_generation_ == exchange_->issuer_generation()) co_return *issuer_;
+    absl::StatusOr<IssuerFacts> facts = co_await CheckIssuer(std::move(call));
+    co_return facts;
   }
-  Task<std::int64_t> IssuerId(CallContext call) {
-    if (!issuer_.has_value()) (void)co_await CheckIssuer(std::move(call));
-    co_return issuer_.has_value() ? issuer_->user_id : 0;
+
+  // By a GET that is an administrator's alone.
+  Task<absl::StatusOr<bool>> IsAdminNow(CallContext call) {
+    const absl::StatusOr<HttpAnswer> settings = co_await Get(std::move(call), "issuer", "/application/settings");
+    if (!settings.ok()) co_return settings.status();
+    if (settings->status == 200) co_return true;
+    if (!SaysMayNot(*settings)) co_return exchange_->Failure(*settings);
+    co_return false;
   }
 
   const std::unique_ptr<Exchange> exchange_;
   std::optional<IssuerFacts> issuer_;
+  std::uint64_t issuer_generation_ = 0;  // Whose facts these are.
 };
 
 }  // namespace

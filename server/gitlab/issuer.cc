@@ -51,18 +51,14 @@ absl::StatusOr<Secret> ReadIssuerFile(const std::string& path) {
 
 absl::StatusOr<std::unique_ptr<Issuer>> Issuer::Open(const std::string& path, Clock& clock, Metrics& metrics,
                                                      Log& log) {
+  const Stamp stamp = StampOf(path);  // Before it is read: what changes in between is then seen as a change.
   absl::StatusOr<Secret> secret = ReadIssuerFile(path);
   if (!secret.ok()) return secret.status();
-  return std::unique_ptr<Issuer>(new Issuer(path, *std::move(secret), clock, metrics, log));
+  return std::unique_ptr<Issuer>(new Issuer(path, *std::move(secret), stamp, clock, metrics, log));
 }
 
-Issuer::Issuer(std::string path, Secret secret, Clock& clock, Metrics& metrics, Log& log)
-    : path_(std::move(path)),
-      clock_(clock),
-      metrics_(metrics),
-      log_(log),
-      secret_(std::move(secret)),
-      stamp_(StampOf(path_)) {}
+Issuer::Issuer(std::string path, Secret secret, Stamp stamp, Clock& clock, Metrics& metrics, Log& log)
+    : path_(std::move(path)), clock_(clock), metrics_(metrics), log_(log), secret_(std::move(secret)), stamp_(stamp) {}
 
 Issuer::Stamp Issuer::StampOf(const std::string& path) {
   struct stat info {};
@@ -83,6 +79,7 @@ void Issuer::LookAtFile() {
   stamp_ = stamp;
   if (fresh->Reveal() == secret_.Reveal()) return;
   secret_ = *std::move(fresh);
+  ++generation_;
   dead_ = false;
   metrics_.SetIssuer(true, 0);
   log_.Info("issuer file taken up", {{"file", path_}});
@@ -103,14 +100,16 @@ absl::StatusOr<Secret> Issuer::Take() {
 
 void Issuer::ProveDead(std::string_view used) {
   if (used != secret_.Reveal()) return;
-  next_probe_ = clock_.Boot() + kProbeEvery;
+  dead_since_ = clock_.Boot();
+  next_probe_ = dead_since_ + kProbeEvery;
   if (std::exchange(dead_, true)) return;
   metrics_.SetIssuer(false, 0);
   log_.Error("the issuer's credential is dead: revoked or expired", {{"file", path_}});
 }
 
-void Issuer::ProveAlive() {
-  if (!std::exchange(dead_, false)) return;
+void Issuer::ProveAlive(std::string_view used, BootTime began) {
+  if (!dead_ || used != secret_.Reveal() || began <= dead_since_) return;
+  dead_ = false;
   metrics_.SetIssuer(true, 0);
   log_.Info("the issuer's credential works again", {{"file", path_}});
 }

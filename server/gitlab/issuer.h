@@ -1,6 +1,7 @@
 #pragma once
 // The broker's own credential at GitLab, in a file that an operator may exchange at any time.
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -33,8 +34,12 @@ class Issuer {
 
   // GitLab said that the credential `used` is dead. Nothing happens if the file holds another one by now.
   void ProveDead(std::string_view used);
-  // It worked.
-  void ProveAlive();
+  // A request with the credential `used`, begun at `began`, did what it was to do. Nothing happens if the credential
+  // was proved dead after that: what was under way says nothing about now.
+  void ProveAlive(std::string_view used, BootTime began);
+
+  // Grows with each other credential that is taken up: what was learned about the one before is not true of it.
+  std::uint64_t generation() const { return generation_; }
 
   // For blotting it out of texts.
   std::string_view Reveal() const { return secret_.Reveal(); }
@@ -46,7 +51,7 @@ class Issuer {
     bool operator==(const Stamp&) const = default;
   };
 
-  Issuer(std::string path, Secret secret, Clock& clock, Metrics& metrics, Log& log);
+  Issuer(std::string path, Secret secret, Stamp stamp, Clock& clock, Metrics& metrics, Log& log);
   static Stamp StampOf(const std::string& path);
   void LookAtFile();
 
@@ -57,7 +62,9 @@ class Issuer {
   Secret secret_;
   Stamp stamp_;
   BootTime next_look_{};
+  std::uint64_t generation_ = 0;
   bool dead_ = false;
+  BootTime dead_since_{};
   BootTime next_probe_{};
 };
 

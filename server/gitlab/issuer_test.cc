@@ -112,9 +112,41 @@ TEST_F(IssuerTest, ADeadOneGoesSilentAndIsTriedOnceAMinute) {
   EXPECT_EQ(Taken(*issuer), "ISSUER_DEAD");
   loop_.Advance(seconds(1));
   EXPECT_EQ(Taken(*issuer), "glpat-one");
-  issuer->ProveAlive();
+  issuer->ProveAlive("glpat-one", loop_.Boot());
   EXPECT_EQ(Taken(*issuer), "glpat-one");
   EXPECT_EQ(Taken(*issuer), "glpat-one");
+}
+
+TEST_F(IssuerTest, WhatWasUnderWayDoesNotEndTheSilence) {
+  Write("glpat-one");
+  const auto issuer = Open();
+  const BootTime began = loop_.Boot();
+  loop_.Advance(seconds(1));
+  issuer->ProveDead("glpat-one");
+  issuer->ProveAlive("glpat-one", began);
+  issuer->ProveAlive("glpat-one", loop_.Boot());
+  EXPECT_EQ(Taken(*issuer), "ISSUER_DEAD");
+  Write("glpat-two-new");
+  loop_.Advance(seconds(2));
+  EXPECT_EQ(Taken(*issuer), "glpat-two-new");
+  issuer->ProveDead("glpat-two-new");
+  loop_.Advance(seconds(1));
+  issuer->ProveAlive("glpat-one", loop_.Boot());
+  EXPECT_EQ(Taken(*issuer), "ISSUER_DEAD");
+}
+
+TEST_F(IssuerTest, AnotherCredentialIsAnotherGeneration) {
+  Write("glpat-one");
+  const auto issuer = Open();
+  const std::uint64_t first = issuer->generation();
+  Write("glpat-one\n");
+  loop_.Advance(seconds(2));
+  EXPECT_EQ(Taken(*issuer), "glpat-one");
+  EXPECT_EQ(issuer->generation(), first);
+  Write("glpat-two-new");
+  loop_.Advance(seconds(2));
+  EXPECT_EQ(Taken(*issuer), "glpat-two-new");
+  EXPECT_NE(issuer->generation(), first);
 }
 
 TEST_F(IssuerTest, AnExchangedFileIsTakenUpWithinTwoSeconds) {

@@ -15,6 +15,10 @@ constexpr std::int64_t kTimestampMinSeconds = -62'135'596'800;
 constexpr std::int64_t kTimestampMaxSeconds = 253'402'300'799;
 constexpr int kNanosMax = 999'999'999;
 
+// Far above what the broker allows, so that it can say of each entry what is wrong with it; and few enough that saying
+// so costs nothing. A request has room for some ten thousand.
+constexpr int kEntriesMax = 256;
+
 using Violations = std::vector<FieldViolation>;
 
 absl::Status ToStatus(const Violations& violations) {
@@ -87,6 +91,15 @@ void RefuseOutputOnly(const v1::Token& token, Violations& violations) {
   refuse(token.has_revoke_time(), "revoke_time");
   refuse(token.has_last_used_time(), "last_used_time");
   refuse(token.has_reconcile_time(), "reconcile_time");
+}
+
+void RefuseFloods(const v1::Token& token, Violations& violations) {
+  const auto refuse = [&](int entries, const char* field) {
+    if (entries <= kEntriesMax) return;
+    violations.push_back({field, "has " + std::to_string(entries) + " entries; at most 16 are allowed"});
+  };
+  refuse(token.scopes_size(), "token.scopes");
+  refuse(token.labels_size(), "token.labels");
 }
 
 void SetTime(WallTime time, google::protobuf::Timestamp& out) {
@@ -177,7 +190,9 @@ absl::StatusOr<CreateRequest> ToCreateRequest(const v1::CreateTokenRequest& prot
   }
   RefuseOutputOnly(token, violations);
   ReadTarget(token.target(), request.target, violations);
+  RefuseFloods(token, violations);
   ReadExpiration(token, request, violations);
+  if (!violations.empty()) return ToStatus(violations);
   request.display_name = token.display_name();
   request.purpose = token.purpose();
   request.scopes.assign(token.scopes().begin(), token.scopes().end());
@@ -185,7 +200,6 @@ absl::StatusOr<CreateRequest> ToCreateRequest(const v1::CreateTokenRequest& prot
   for (const auto& [key, value] : token.labels()) request.labels.emplace(key, value);
   request.request_id = proto.request_id();
   request.validate_only = proto.validate_only();
-  if (!violations.empty()) return ToStatus(violations);
   return request;
 }
 

@@ -1,5 +1,6 @@
 #include "server/rpc/convert.h"
 
+#include <google/protobuf/unknown_field_set.h>
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -57,6 +58,14 @@ TEST(ConvertTest, RefusesWhatAMessageCannotMean) {
       {"token.ttl", [](auto& r) { r.mutable_token()->mutable_ttl()->set_nanos(-1); }},
       {"token.expire_time", [](auto& r) { r.mutable_token()->mutable_expire_time()->set_seconds(253'402'300'800); }},
       {"token.expire_time", [](auto& r) { r.mutable_token()->mutable_expire_time()->set_nanos(-1); }},
+      {"token.scopes",
+       [](auto& r) {
+         for (int i = 0; i < 300; ++i) r.mutable_token()->add_scopes("api");
+       }},
+      {"token.labels",
+       [](auto& r) {
+         for (int i = 0; i < 300; ++i) (*r.mutable_token()->mutable_labels())[std::to_string(i)] = "x";
+       }},
       {"token.name", [](auto& r) { r.mutable_token()->set_name("tokens/x"); }},
       {"token.state", [](auto& r) { r.mutable_token()->set_state(v1::TOKEN_STATE_ACTIVE); }},
       {"token.owner", [](auto& r) { r.mutable_token()->set_owner("callers/root"); }},
@@ -117,6 +126,17 @@ TEST(MessageTextTest, ASecretIsSaidToBeThereAndNotShown) {
   EXPECT_EQ(text.find("hunter2"), std::string::npos);
   EXPECT_NE(text.find("[redacted]"), std::string::npos);
   EXPECT_NE(text.find("scan"), std::string::npos);
+}
+
+// A newer caller may mark as secret what this build does not know at all.
+TEST(MessageTextTest, WhatIsUnknownIsNotShown) {
+  v1::CreateTokenRequest request = Good();
+  request.mutable_token()
+      ->GetReflection()
+      ->MutableUnknownFields(request.mutable_token())
+      ->AddLengthDelimited(900, "hunter2");
+  EXPECT_EQ(MessageText(request).find("hunter2"), std::string::npos);
+  EXPECT_NE(MessageText(request).find("scan"), std::string::npos);
 }
 
 }  // namespace

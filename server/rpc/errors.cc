@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
@@ -84,39 +85,52 @@ void AddDetails(const absl::Status& status, google::rpc::Status& details) {
   }
 }
 
+// `base`, whose first detail is kept for `info`, with the fields that are shown; `info` tells of those that are not.
+google::rpc::Status Compose(google::rpc::Status base, google::rpc::ErrorInfo info, const google::rpc::BadRequest& shown,
+                            std::size_t all) {
+  if (static_cast<std::size_t>(shown.field_violations_size()) < all) {
+    (*info.mutable_metadata())["violations"] = std::to_string(all);
+  }
+  base.mutable_details(0)->PackFrom(info);
+  if (shown.field_violations_size() > 0) base.add_details()->PackFrom(shown);
+  return base;
+}
+
+// As many of the fields, in their order, as there is room for. Stops at the first that does not fit: the caller decides
+// how many there are, so none beyond that may cost anything.
+google::rpc::BadRequest FieldsThatFit(const google::rpc::Status& base, const google::rpc::ErrorInfo& info,
+                                      const std::vector<FieldViolation>& fields) {
+  google::rpc::BadRequest bad;
+  for (const FieldViolation& field : fields) {
+    auto* violation = bad.add_field_violations();
+    violation->set_field(Cut(field.field, 128));
+    violation->set_description(Cut(field.description, kFieldMax));
+    if (WireSize(Compose(base, info, bad, fields.size())) <= kWireMax) continue;
+    bad.mutable_field_violations()->RemoveLast();
+    break;
+  }
+  return bad;
+}
+
 }  // namespace
 
 grpc::Status ToGrpc(const absl::Status& original) {
   if (original.ok()) return grpc::Status::OK;
   const absl::Status status = WithReason(original);
   const std::vector<FieldViolation> fields = FieldsOf(status);
-  google::rpc::ErrorInfo info = InfoOf(status);
+  const google::rpc::ErrorInfo info = InfoOf(status);
 
   for (std::size_t message_max = kMessageMax;; message_max /= 2) {
-    google::rpc::Status details;
-    details.set_code(static_cast<int>(status.code()));
-    details.set_message(Cut({status.message().data(), status.message().size()}, message_max));
-    info.mutable_metadata()->erase("violations");
-    details.add_details()->PackFrom(info);
-    AddDetails(status, details);
-    const google::rpc::Status without_fields = details;
-    // As many fields as fit; what is cut is counted.
-    for (std::size_t count = fields.size();; --count) {
-      details = without_fields;
-      if (count < fields.size()) {
-        (*info.mutable_metadata())["violations"] = std::to_string(fields.size());
-        details.mutable_details(0)->PackFrom(info);
-      }
-      google::rpc::BadRequest bad;
-      for (std::size_t i = 0; i < count; ++i) {
-        auto* violation = bad.add_field_violations();
-        violation->set_field(Cut(fields[i].field, 128));
-        violation->set_description(Cut(fields[i].description, kFieldMax));
-      }
-      if (count > 0) details.add_details()->PackFrom(bad);
-      if (WireSize(details) <= kWireMax || count == 0) break;
-    }
-    if (WireSize(details) > kWireMax && message_max > 64) continue;
+    google::rpc::Status base;
+    base.set_code(static_cast<int>(status.code()));
+    base.set_message(Cut({status.message().data(), status.message().size()}, message_max));
+    base.add_details();
+    AddDetails(status, base);
+    const google::rpc::BadRequest shown = FieldsThatFit(base, info, fields);
+    const google::rpc::Status details = Compose(base, info, shown, fields.size());
+    // A long message leaves no room for a field, or for itself.
+    const bool too_long = WireSize(details) > kWireMax || (shown.field_violations_size() == 0 && !fields.empty());
+    if (too_long && message_max > 64) continue;
     grpc::Status result;
     // Cannot fail: the details' code is one of gRPC's.
     (void)grpc::SetErrorDetails(details, &result);

@@ -3,6 +3,7 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -82,6 +83,16 @@ TEST(ErrorsTest, AnyErrorFitsAndItsReasonSurvives) {
     google::rpc::Status details;
     EXPECT_TRUE(details.ParseFromString(status.error_details()));
   }
+}
+
+// The caller decides how many fields are wrong: the work must grow with what is shown, not with what is wrong.
+TEST(ErrorsTest, ManyFieldsAreCutWithoutLookingAtAll) {
+  const absl::Status huge = Huge(4000);
+  const auto began = std::chrono::steady_clock::now();
+  const grpc::Status status = ToGrpc(huge);
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(2));
+  EXPECT_EQ(Detail<google::rpc::ErrorInfo>(status)->metadata().at("violations"), "4000");
+  EXPECT_GE(Detail<google::rpc::BadRequest>(status)->field_violations_size(), 1);
 }
 
 class FailingHealth final : public grpc::health::v1::Health::Service {

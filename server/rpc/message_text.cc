@@ -3,6 +3,7 @@
 #include <google/protobuf/text_format.h>
 
 #include <memory>
+#include <vector>
 
 #include "tokenbroker/v1/annotations.pb.h"
 
@@ -41,6 +42,8 @@ std::string MessageText(const google::protobuf::Message& message) {
   Redact(*copy);
   google::protobuf::TextFormat::Printer printer;
   printer.SetSingleLineMode(true);
+  // A field that this build does not know may be marked in the build that the caller has.
+  printer.SetHideUnknownFields(true);
   printer.SetTruncateStringFieldLongerThan(kLongestText);
   std::string text;
   printer.PrintToString(*copy, &text);

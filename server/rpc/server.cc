@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -28,7 +29,10 @@ struct FreeContext {
 
 absl::Status Unusable(const std::string& file, std::string_view what) {
   const unsigned long code = ERR_get_error();
-  const char* why = code == 0 ? nullptr : ERR_reason_error_string(code);
+  // OpenSSL has no words for what the system refused.
+  const char* why = code == 0                ? nullptr
+                    : ERR_SYSTEM_ERROR(code) ? std::strerror(ERR_GET_REASON(code))
+                                             : ERR_reason_error_string(code);
   ERR_clear_error();
   std::string text = absl::StrCat(file, ": ", std::string(what));
   if (why != nullptr) absl::StrAppend(&text, " (", why, ")");
@@ -39,6 +43,9 @@ absl::Status Unusable(const std::string& file, std::string_view what) {
 absl::Status CheckFiles(const RpcServerOptions& options) {
   const std::unique_ptr<SSL_CTX, FreeContext> context(SSL_CTX_new(TLS_server_method()));
   if (context == nullptr) return absl::InternalError("OpenSSL cannot make a context");
+  ERR_clear_error();
+  // A key under a passphrase is of no use; without this, OpenSSL would ask the terminal for it and wait.
+  SSL_CTX_set_default_passwd_cb(context.get(), [](char*, int, int, void*) { return -1; });
   if (SSL_CTX_use_certificate_chain_file(context.get(), options.certificate_file.c_str()) != 1) {
     return Unusable(options.certificate_file, "cannot be read as a PEM certificate chain");
   }

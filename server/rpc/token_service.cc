@@ -18,7 +18,7 @@ grpc::ServerUnaryReactor* TokenService::CreateToken(grpc::CallbackServerContext*
   const absl::StatusOr<Caller> caller = CallerOf(*context);
   if (!caller.ok()) return call->Fail(caller.status());
   absl::StatusOr<CreateRequest> create = ToCreateRequest(*request);
-  if (!create.ok()) return call->Fail(create.status());
+  if (!create.ok()) return Refuse(*call, "CreateToken", *caller, create.status());
   return call->Run<Created>(
       parts_.broker.scope(), parts_.broker.Create(call->context(), *caller, *std::move(create)),
       [response](Created created) {
@@ -34,7 +34,7 @@ grpc::ServerUnaryReactor* TokenService::GetToken(grpc::CallbackServerContext* co
   const absl::StatusOr<Caller> caller = CallerOf(*context);
   if (!caller.ok()) return call->Fail(caller.status());
   const absl::StatusOr<TokenId> id = ToTokenId(request->name());
-  if (!id.ok()) return call->Fail(id.status());
+  if (!id.ok()) return Refuse(*call, "GetToken", *caller, id.status());
   return call->Run<Token>(
       parts_.broker.scope(), parts_.broker.Get(*caller, *id),
       [response](const Token& token) { FromToken(token, *response->mutable_token()); }, Logged("GetToken", *caller));
@@ -62,7 +62,7 @@ grpc::ServerUnaryReactor* TokenService::RevokeToken(grpc::CallbackServerContext*
   const absl::StatusOr<Caller> caller = CallerOf(*context);
   if (!caller.ok()) return call->Fail(caller.status());
   const absl::StatusOr<TokenId> id = ToTokenId(request->name());
-  if (!id.ok()) return call->Fail(id.status());
+  if (!id.ok()) return Refuse(*call, "RevokeToken", *caller, id.status());
   return call->Run<Token>(
       parts_.broker.scope(), parts_.broker.Revoke(call->context(), *caller, *id),
       [response](const Token& token) { FromToken(token, *response->mutable_token()); }, Logged("RevokeToken", *caller));
@@ -95,8 +95,19 @@ absl::StatusOr<Caller> TokenService::CallerOf(const grpc::CallbackServerContext&
     parts_.metrics.AuthenticationFailed(reason);
     parts_.log.Info("caller not recognised",
                     {{"peer", context.peer()}, {"reason", reason}, {"error", std::string(caller.status().message())}});
+    // What the log says of the policy is not for one whom the policy does not know.
+    if (absl::IsPermissionDenied(caller.status())) {
+      return Error(absl::StatusCode::kPermissionDenied, reason,
+                   "the client certificate matches no caller of the policy");
+    }
   }
   return caller;
+}
+
+grpc::ServerUnaryReactor* TokenService::Refuse(UnaryCall& call, std::string method, const Caller& caller,
+                                               const absl::Status& status) {
+  Logged(std::move(method), caller)(status);
+  return call.Fail(status);
 }
 
 UnaryCall::OnEnd TokenService::Logged(std::string method, const Caller& caller) {

@@ -4,6 +4,8 @@
 #include <grpcpp/server_context.h>
 
 #include <memory>
+#include <string>
+#include <string_view>
 
 #include "absl/status/statusor.h"
 #include "server/broker/broker.h"
@@ -40,6 +42,9 @@ class TokenService final : public v1::TokenService::CallbackService {
                                    const google::protobuf::Message& request);
   // Who calls: by the certificate, on every call anew.
   absl::StatusOr<Caller> CallerOf(const grpc::CallbackServerContext& context);
+  // Ends a call whose request cannot be one.
+  grpc::ServerUnaryReactor* Refuse(UnaryCall& call, std::string method, const Caller& caller,
+                                   const absl::Status& status);
   // Writes the end of a call into the log.
   UnaryCall::OnEnd Logged(std::string method, const Caller& caller);
 

@@ -1,8 +1,6 @@
 #include "server/telemetry/metrics.h"
 
 #include <gtest/gtest.h>
-#include <prometheus/registry.h>
-#include <prometheus/text_serializer.h>
 #include <stdlib.h>
 
 #include <fstream>
@@ -10,7 +8,7 @@
 #include <set>
 #include <sstream>
 
-#include "server/telemetry/http_door.h"
+#include "server/telemetry/metrics_page.h"
 
 namespace tokenbroker {
 namespace {
@@ -43,10 +41,6 @@ void TouchAll(Metrics& metrics) {
   metrics.SetDanger("allow_admin_targets", true);
 }
 
-std::string Page(const Metrics& metrics) {
-  return prometheus::TextSerializer().Serialize(metrics.registry()->Collect());
-}
-
 // "name type labels" of every metric on a page.
 std::set<std::string> Shapes(const std::string& page) {
   std::set<std::string> shapes;
@@ -77,7 +71,7 @@ TEST(MetricsTest, AreThoseOfTheStoredList) {
   std::set<std::string> expected;
   for (std::string line; std::getline(in, line);) expected.insert(line);
   std::string now;
-  const std::set<std::string> shapes = Shapes(Page(metrics));
+  const std::set<std::string> shapes = Shapes(MetricsPage(metrics));
   for (const std::string& shape : shapes) now += shape + "\n";
   EXPECT_EQ(shapes, expected) << now;
 }
@@ -85,7 +79,7 @@ TEST(MetricsTest, AreThoseOfTheStoredList) {
 TEST(MetricsTest, WhatOthersSendNeverBecomesALabel) {
   Metrics metrics;
   TouchAll(metrics);
-  const std::string page = Page(metrics);
+  const std::string page = MetricsPage(metrics);
   EXPECT_EQ(page.find("evil"), std::string::npos);
   EXPECT_NE(page.find("method=\"other\""), std::string::npos);
   EXPECT_EQ(page.find('\xff'), std::string::npos);
@@ -95,23 +89,13 @@ TEST(MetricsTest, PromtoolHasNothingToSay) {
   Metrics metrics;
   TouchAll(metrics);
   const std::string file = testing::TempDir() + "metrics.txt";
-  std::ofstream(file) << Page(metrics);
+  std::ofstream(file) << MetricsPage(metrics);
   const std::string said = file + ".said";
   const int code = system(("promtool check metrics < " + file + " > " + said + " 2>&1").c_str());
   std::ifstream in(said);
   const std::string words(std::istreambuf_iterator<char>(in), {});
   EXPECT_EQ(code, 0) << words;
   EXPECT_EQ(words, "");
-}
-
-TEST(HttpDoorTest, ATakenPortIsNamed) {
-  Metrics metrics;
-  const auto ready = [] { return absl::OkStatus(); };
-  const auto first = HttpDoor::Open("127.0.0.1:0", metrics, ready);
-  ASSERT_TRUE(first.ok()) << first.status();
-  const std::string address = "127.0.0.1:" + std::to_string((*first)->port());
-  const absl::Status second = HttpDoor::Open(address, metrics, ready).status();
-  EXPECT_NE(std::string(second.message()).find(address), std::string::npos) << second;
 }
 
 }  // namespace

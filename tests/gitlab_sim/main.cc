@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <cstdio>
+#include <exception>
 #include <fstream>
 #include <random>
 #include <sstream>
@@ -107,7 +108,7 @@ int Run(Flags flags) {
 }  // namespace
 }  // namespace tokenbroker::gitlab_sim
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   tokenbroker::gitlab_sim::Flags flags;
   CLI::App app("A simulated GitLab for tests and demonstrations, on loopback only.");
   app.add_option("--port", flags.options.port, "API and Git port; 0 takes any free one");
@@ -120,4 +121,7 @@ int main(int argc, char** argv) {
   app.add_option("--admin-token-file", flags.admin_token_file, "the administrator's token, for --quickstart");
   CLI11_PARSE(app, argc, argv);
   return tokenbroker::gitlab_sim::Run(flags);
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "gitlab_sim: %s\n", error.what());
+  return 1;
 }

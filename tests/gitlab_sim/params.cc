@@ -203,7 +203,7 @@ std::optional<TimePoint> ParamChecks::Time(const std::string& name) {
 }
 
 std::optional<std::string> ParamChecks::OneOf(const std::string& name, const std::vector<std::string>& allowed) {
-  const auto text = Text(name);
+  auto text = Text(name);
   if (text && std::find(allowed.begin(), allowed.end(), *text) == allowed.end()) {
     Fail(name + " does not have a valid value");
     return std::nullopt;

@@ -54,7 +54,7 @@ RawClient::~RawClient() {
 RawReply RawClient::Send(const std::string& method, const std::string& target, const Headers& headers,
                          const std::string& body) {
   std::string out = method + " " + target + " HTTP/1.1\r\nHost: 127.0.0.1\r\n";
-  for (const auto& [name, value] : headers) out += name + ": " + value + "\r\n";
+  for (const auto& [name, value] : headers) out.append(name).append(": ").append(value).append("\r\n");
   if (!body.empty()) out += "Content-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) + "\r\n";
   out += "\r\n" + body;
   RawReply reply;

@@ -32,7 +32,8 @@ enum class ResourceKind { kProject, kGroup };
 struct Resource {
   ResourceKind kind = ResourceKind::kProject;
   int64_t id = 0;
-  auto operator<=>(const Resource&) const = default;
+  bool operator==(const Resource& other) const { return kind == other.kind && id == other.id; }
+  bool operator<(const Resource& other) const { return std::pair(kind, id) < std::pair(other.kind, other.id); }
 };
 
 struct User {
