@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include <filesystem>
+#include <utility>
 
 #include "google/protobuf/text_format.h"
 
@@ -106,7 +107,7 @@ void BrokerTest::StartJobs() {
 }
 
 absl::StatusOr<Created> BrokerTest::Create(const CreateRequest& request, CallContext call) {
-  return loop_.Finish(broker_->Create(call, CallerNamed("ci"), request));
+  return loop_.Finish(broker_->Create(std::move(call), CallerNamed("ci"), request));
 }
 
 absl::StatusOr<Token> BrokerTest::Get(const TokenId& id, const std::string& caller) {
@@ -114,7 +115,7 @@ absl::StatusOr<Token> BrokerTest::Get(const TokenId& id, const std::string& call
 }
 
 absl::StatusOr<Token> BrokerTest::Revoke(const TokenId& id, const std::string& caller, CallContext call) {
-  return loop_.Finish(broker_->Revoke(call, CallerNamed(caller), id));
+  return loop_.Finish(broker_->Revoke(std::move(call), CallerNamed(caller), id));
 }
 
 void BrokerTest::Settle() {
