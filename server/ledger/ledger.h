@@ -119,7 +119,8 @@ class Ledger {
   virtual Task<absl::Status> Abandon(TokenId id, std::string why) = 0;
 
   // PENDING, ACTIVE or ABANDONED -> REVOKING. `made`: what is known of the token at GitLab, if the row has it not. A
-  // row that is REVOKING or closed otherwise stays as it is. Durable; answers with the row as it is then.
+  // row that is REVOKING or closed otherwise stays as it is; a token in `made` that no row knows gets one of its own
+  // (REVOKING, ORPHAN), here as in Activate and RecordLook. Durable; answers with the row as it is then.
   virtual Task<absl::StatusOr<Token>> StartRevoking(TokenId id, RevokeReason reason,
                                                     std::optional<MadeUpstream> made) = 0;
 
