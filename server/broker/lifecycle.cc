@@ -77,7 +77,7 @@ Task<void> Lifecycle::Pause(Event stop) {
 }
 
 Task<void> Lifecycle::Work(TokenRecord record) {
-  if (record.pending || record.token.state == TokenState::kAbandoned) {
+  if (record.pending || IsClosed(record.token.state)) {
     co_await Look(std::move(record));
   } else {
     co_await undertaker_.Attempt(std::move(record));

@@ -287,7 +287,7 @@ absl::StatusOr<TokenRecord> RequestTokenRevocation(Transaction& transaction, con
   return Apply(transaction, *before, std::move(change));
 }
 
-absl::StatusOr<Token> RecordTokenDeath(Transaction& transaction, const TokenId& id, Proof proof) {
+absl::StatusOr<Token> RecordTokenDeath(Transaction& transaction, Duration settle, const TokenId& id, Proof proof) {
   const absl::StatusOr<TokenRecord> before = LoadToken(transaction.db, id);
   if (!before.ok()) return before.status();
   const TokenState state = before->token.state;
@@ -297,6 +297,10 @@ absl::StatusOr<Token> RecordTokenDeath(Transaction& transaction, const TokenId& 
   change.to = ttl ? TokenState::kExpired : TokenState::kRevoked;
   if (state == TokenState::kActive) change.reason = RevokeReason::kUpstream;
   change.revoke_time = transaction.now;
+  // Found by a look: its POST may have been carried out a second time, so the later looks are done all the same.
+  if (before->last_look.has_value()) {
+    change.next_attempt_time = NextLook(before->token.create_time, settle, before->last_look);
+  }
   change.actor = "broker";
   change.why = NameOf(proof);
   const absl::StatusOr<TokenRecord> after = Apply(transaction, *before, std::move(change));
@@ -328,7 +332,11 @@ absl::StatusOr<std::vector<TokenId>> RecordLookResult(Transaction& transaction, 
   // The create's own answer was faster, and its token is the caller's.
   if (!before->pending && before->token.state == TokenState::kActive) return std::vector<TokenId>();
   if (!before->pending && before->token.state != TokenState::kAbandoned) {
-    return KeepStrays(transaction, random, *before, found);
+    absl::StatusOr<std::vector<TokenId>> strays = KeepStrays(transaction, random, *before, found);
+    if (!strays.ok() || !IsClosed(before->token.state)) return strays;
+    const absl::Status noted = NoteLook(transaction, id, began, NextLook(before->token.create_time, settle, began));
+    if (!noted.ok()) return noted;
+    return strays;
   }
   absl::StatusOr<std::vector<MadeUpstream>> fresh = WithoutRow(transaction, before->token.target.instance, found);
   if (!fresh.ok()) return fresh.status();
@@ -358,6 +366,8 @@ absl::StatusOr<std::vector<TokenId>> RecordLookResult(Transaction& transaction, 
   change.actor = "look";
   const absl::StatusOr<TokenRecord> first = Apply(transaction, *before, std::move(change));
   if (!first.ok()) return first.status();
+  const absl::Status noted = NoteLook(transaction, id, began, transaction.now);
+  if (!noted.ok()) return noted;
   absl::StatusOr<std::vector<TokenId>> ids = KeepStrays(transaction, random, *first, *fresh);
   if (ids.ok()) ids->insert(ids->begin(), id);
   return ids;

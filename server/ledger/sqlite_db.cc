@@ -80,18 +80,21 @@ std::string Statement::Text(int column) const {
 
 bool Statement::IsNull(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
 
-absl::StatusOr<std::unique_ptr<SqliteDb>> SqliteDb::Open(const std::string& path, int flags, Duration busy) {
+absl::StatusOr<std::unique_ptr<SqliteDb>> SqliteDb::Open(const std::string& path, int flags, Duration busy,
+                                                         const std::string& vfs) {
   sqlite3* raw = nullptr;
-  const int code = sqlite3_open_v2(path.c_str(), &raw, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
+  const int code = sqlite3_open_v2(path.c_str(), &raw, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
+                                   vfs.empty() ? nullptr : vfs.c_str());
   std::unique_ptr<SqliteDb> db(new SqliteDb(raw));
   if (code != SQLITE_OK) return Failure(raw, absl::StrCat("open ", path));
   sqlite3_busy_timeout(raw, static_cast<int>(duration_cast<milliseconds>(busy).count()));
   return db;
 }
 
-absl::StatusOr<std::unique_ptr<SqliteDb>> SqliteDb::OpenWriter(const std::string& path, Duration busy) {
+absl::StatusOr<std::unique_ptr<SqliteDb>> SqliteDb::OpenWriter(const std::string& path, Duration busy,
+                                                               const std::string& vfs) {
   const mode_t before = umask(0077);
-  absl::StatusOr<std::unique_ptr<SqliteDb>> db = Open(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, busy);
+  absl::StatusOr<std::unique_ptr<SqliteDb>> db = Open(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, busy, vfs);
   const absl::Status set_up = db.ok() ? (*db)->Execute(kWriterPragmas) : db.status();
   umask(before);
   if (!set_up.ok()) return set_up;
@@ -107,8 +110,9 @@ absl::StatusOr<std::unique_ptr<SqliteDb>> SqliteDb::OpenWriter(const std::string
   return db;
 }
 
-absl::StatusOr<std::unique_ptr<SqliteDb>> SqliteDb::OpenReader(const std::string& path, Duration busy) {
-  return Open(path, SQLITE_OPEN_READONLY, busy);
+absl::StatusOr<std::unique_ptr<SqliteDb>> SqliteDb::OpenReader(const std::string& path, Duration busy,
+                                                               const std::string& vfs) {
+  return Open(path, SQLITE_OPEN_READONLY, busy, vfs);
 }
 
 SqliteDb::~SqliteDb() {

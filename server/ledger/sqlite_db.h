@@ -65,9 +65,12 @@ class Statement {
 class SqliteDb {
  public:
   // A writer makes the file (mode 0600) if it is missing, in WAL mode with synchronous=FULL: what is committed is on
-  // the disk. It waits for another process's lock for at most `busy`.
-  static absl::StatusOr<std::unique_ptr<SqliteDb>> OpenWriter(const std::string& path, Duration busy);
-  static absl::StatusOr<std::unique_ptr<SqliteDb>> OpenReader(const std::string& path, Duration busy);
+  // the disk. It waits for another process's lock for at most `busy`. `vfs`: SQLite's name of the file system; empty:
+  // the machine's.
+  static absl::StatusOr<std::unique_ptr<SqliteDb>> OpenWriter(const std::string& path, Duration busy,
+                                                              const std::string& vfs = "");
+  static absl::StatusOr<std::unique_ptr<SqliteDb>> OpenReader(const std::string& path, Duration busy,
+                                                              const std::string& vfs = "");
   ~SqliteDb();
   SqliteDb(const SqliteDb&) = delete;
   SqliteDb& operator=(const SqliteDb&) = delete;
@@ -84,7 +87,8 @@ class SqliteDb {
 
  private:
   explicit SqliteDb(sqlite3* db) : db_(db) {}
-  static absl::StatusOr<std::unique_ptr<SqliteDb>> Open(const std::string& path, int flags, Duration busy);
+  static absl::StatusOr<std::unique_ptr<SqliteDb>> Open(const std::string& path, int flags, Duration busy,
+                                                        const std::string& vfs);
 
   sqlite3* db_;
   std::map<std::string, sqlite3_stmt*, std::less<>> statements_;

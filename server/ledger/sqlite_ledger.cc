@@ -26,9 +26,9 @@ class SqliteLedger final : public Ledger {
         lock_(std::move(lock)),
         clock_(clock),
         random_(random),
-        writer_(Strand::Kind::kWriter, std::move(writer), std::make_unique<AuditChain>(random), executor, clock,
-                metrics),
-        reader_(Strand::Kind::kReader, std::move(reader), nullptr, executor, clock, metrics) {}
+        writer_({Strand::Kind::kWriter, options_.on_executor}, std::move(writer), std::make_unique<AuditChain>(random),
+                executor, clock, metrics),
+        reader_({Strand::Kind::kReader, options_.on_executor}, std::move(reader), nullptr, executor, clock, metrics) {}
   ~SqliteLedger() override { WriteRefusals(/*last=*/true); }
 
   WallTime Now() const override { return clock_.Now(); }
@@ -66,8 +66,9 @@ class SqliteLedger final : public Ledger {
   }
 
   Task<absl::StatusOr<Token>> RecordDeath(TokenId id, Proof proof) override {
-    return writer_.Run<Token>(
-        [id = std::move(id), proof](Transaction& transaction) { return RecordTokenDeath(transaction, id, proof); });
+    return writer_.Run<Token>([id = std::move(id), proof, settle = options_.settle](Transaction& transaction) {
+      return RecordTokenDeath(transaction, settle, id, proof);
+    });
   }
 
   Task<absl::Status> RecordAttempt(TokenId id, WallTime next_attempt_time, bool parked, std::string why) override {
@@ -169,11 +170,11 @@ absl::StatusOr<std::unique_ptr<Ledger>> OpenSqliteLedger(SqliteLedgerOptions opt
                                                          Random& random, Metrics& metrics) {
   absl::StatusOr<LockFile> lock = LockFile::Take(options.path + ".lock");
   if (!lock.ok()) return lock.status();
-  absl::StatusOr<std::unique_ptr<SqliteDb>> writer = SqliteDb::OpenWriter(options.path, options.busy);
+  absl::StatusOr<std::unique_ptr<SqliteDb>> writer = SqliteDb::OpenWriter(options.path, options.busy, options.vfs);
   if (!writer.ok()) return InFile(options.path, writer.status());
   const absl::Status schema = PrepareSchema(**writer, options.path, options.broker);
   if (!schema.ok()) return InFile(options.path, schema);
-  absl::StatusOr<std::unique_ptr<SqliteDb>> reader = SqliteDb::OpenReader(options.path, options.busy);
+  absl::StatusOr<std::unique_ptr<SqliteDb>> reader = SqliteDb::OpenReader(options.path, options.busy, options.vfs);
   if (!reader.ok()) return InFile(options.path, reader.status());
   return std::make_unique<SqliteLedger>(std::move(options), *std::move(lock), *std::move(writer), *std::move(reader),
                                         executor, clock, random, metrics);

@@ -18,6 +18,10 @@ struct SqliteLedgerOptions {
   std::string broker;  // See IsBrokerName.
   Duration settle = minutes(10);
   Duration busy = seconds(5);  // The longest wait for another process that holds the file's lock.
+  // For tests. SQLite's name of the file system; empty: the machine's. The file <path>.lock is on the machine's always.
+  std::string vfs = "";
+  // For simulations in one thread: everything runs on the executor, which waits meanwhile.
+  bool on_executor = false;
 };
 
 // Fails, in one sentence that names file and reason, if another process uses the ledger, if it belongs to another

@@ -35,17 +35,17 @@ struct Strand::SilentJob final : Strand::Job {
   absl::AnyInvocable<void(const absl::Status&)> ended;
 };
 
-Strand::Strand(Kind kind, std::unique_ptr<SqliteDb> db, std::unique_ptr<AuditChain> chain, Executor& executor,
+Strand::Strand(How how, std::unique_ptr<SqliteDb> db, std::unique_ptr<AuditChain> chain, Executor& executor,
                Clock& clock, Metrics& metrics)
-    : kind_(kind),
-      db_(std::move(db)),
-      chain_(std::move(chain)),
-      executor_(executor),
-      clock_(clock),
-      metrics_(metrics),
-      thread_(&Strand::Loop, this) {}
+    : how_(how), db_(std::move(db)), chain_(std::move(chain)), executor_(executor), clock_(clock), metrics_(metrics) {
+  if (!how_.on_executor) thread_ = std::thread(&Strand::Loop, this);
+}
 
 Strand::~Strand() {
+  if (how_.on_executor) {
+    for (auto batch = TakeBatch(); !batch.empty(); batch = TakeBatch()) RunBatch(batch);
+    return;
+  }
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;
@@ -64,7 +64,29 @@ void Strand::Enqueue(std::unique_ptr<Job> job) {
     const std::lock_guard lock(mutex_);
     waiting_.push_back(std::move(job));
   }
-  more_.notify_one();
+  if (how_.on_executor) {
+    PostBatch();
+  } else {
+    more_.notify_one();
+  }
+}
+
+void Strand::PostBatch() {
+  if (waiting_.empty() || std::exchange(posted_, true)) return;
+  executor_.Post([this] {
+    posted_ = false;
+    std::vector<std::unique_ptr<Job>> batch = TakeBatch();
+    PostBatch();
+    RunBatch(batch);
+  });
+}
+
+std::vector<std::unique_ptr<Strand::Job>> Strand::TakeBatch() {
+  const auto size = static_cast<std::ptrdiff_t>(std::min(waiting_.size(), kBatchMax));
+  std::vector<std::unique_ptr<Job>> batch(std::move_iterator(waiting_.begin()),
+                                          std::move_iterator(waiting_.begin() + size));
+  waiting_.erase(waiting_.begin(), waiting_.begin() + size);
+  return batch;
 }
 
 void Strand::Loop() {
@@ -74,10 +96,7 @@ void Strand::Loop() {
       std::unique_lock lock(mutex_);
       more_.wait(lock, [this] { return stop_ || !waiting_.empty(); });
       if (waiting_.empty()) return;
-      const std::size_t size = std::min(waiting_.size(), kBatchMax);
-      const auto end = waiting_.begin() + static_cast<std::ptrdiff_t>(size);
-      batch.assign(std::move_iterator(waiting_.begin()), std::move_iterator(end));
-      waiting_.erase(waiting_.begin(), end);
+      batch = TakeBatch();
     }
     RunBatch(batch);
   }
@@ -88,7 +107,7 @@ void Strand::RunBatch(std::vector<std::unique_ptr<Job>>& batch) {
   const AuditChain::Place chain_before = chain_ == nullptr ? AuditChain::Place() : chain_->place();
   const std::int64_t changes_before = db_->TotalChanges();
   // A transaction that may write begins as a writer: one that read first could never become one after another's commit.
-  absl::Status end = RunSql(*db_, kind_ == Kind::kWriter ? "BEGIN IMMEDIATE" : "BEGIN");
+  absl::Status end = RunSql(*db_, how_.kind == Kind::kWriter ? "BEGIN IMMEDIATE" : "BEGIN");
   if (!end.ok()) RefuseWaiting(end);
   if (end.ok()) {
     Transaction transaction = {*db_, chain_.get(), clock_.Now()};
@@ -104,7 +123,7 @@ void Strand::RunBatch(std::vector<std::unique_ptr<Job>>& batch) {
       }
       if (db_->InTransaction()) (void)RunSql(*db_, "RELEASE operation");
     }
-    const bool changed = kind_ == Kind::kWriter && db_->TotalChanges() != changes_before;
+    const bool changed = how_.kind == Kind::kWriter && db_->TotalChanges() != changes_before;
     end = !db_->InTransaction() ? Undone() : changed ? Commit() : RunSql(*db_, "COMMIT");
   }
   if (!end.ok()) {
@@ -112,7 +131,7 @@ void Strand::RunBatch(std::vector<std::unique_ptr<Job>>& batch) {
     if (chain_ != nullptr) chain_->Return(chain_before);
   }
   // An empty claim is no transaction worth counting.
-  if (kind_ == Kind::kWriter && (!end.ok() || db_->TotalChanges() != changes_before)) {
+  if (how_.kind == Kind::kWriter && (!end.ok() || db_->TotalChanges() != changes_before)) {
     metrics_.LedgerCommitted(end.ok(), static_cast<int>(batch.size()), clock_.Boot() - began);
   }
   for (std::unique_ptr<Job>& job : batch) job->Finish(job->result.ok() ? end : job->result);

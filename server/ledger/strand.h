@@ -34,9 +34,14 @@ struct Transaction {
 class Strand {
  public:
   enum class Kind { kWriter, kReader };
+  struct How {
+    Kind kind;
+    // No thread of its own: the executor runs the batches, and waits meanwhile. For simulations.
+    bool on_executor = false;
+  };
 
   // `chain`: the writer's, else null.
-  Strand(Kind kind, std::unique_ptr<SqliteDb> db, std::unique_ptr<AuditChain> chain, Executor& executor, Clock& clock,
+  Strand(How how, std::unique_ptr<SqliteDb> db, std::unique_ptr<AuditChain> chain, Executor& executor, Clock& clock,
          Metrics& metrics);
   // Runs what waits, then ends.
   ~Strand();
@@ -87,12 +92,15 @@ class Strand {
 
   void Enqueue(std::unique_ptr<Job> job);
   void Loop();
+  void PostBatch();
+  // Takes the next batch; empty if nothing waits.
+  std::vector<std::unique_ptr<Job>> TakeBatch();
   void RunBatch(std::vector<std::unique_ptr<Job>>& batch);
   void RefuseWaiting(const absl::Status& why);
   absl::Status Commit();
   bool WasCommitted();
 
-  const Kind kind_;
+  const How how_;
   const std::unique_ptr<SqliteDb> db_;
   const std::unique_ptr<AuditChain> chain_;
   Executor& executor_;
@@ -104,7 +112,8 @@ class Strand {
   std::condition_variable more_;
   std::vector<std::unique_ptr<Job>> waiting_;
   bool stop_ = false;
-  std::thread thread_;  // Last: it uses all of the above.
+  bool posted_ = false;  // PostBatch: the executor will come for what waits.
+  std::thread thread_;   // Last: it uses all of the above.
 };
 
 }  // namespace tokenbroker

@@ -131,5 +131,25 @@ TEST_P(LedgerContract, AFlaggedRowThatIsFoundEndsAsTheCallerAsked) {
   EXPECT_EQ(Shown(id), "REVOKING REQUESTED");
 }
 
+TEST_P(LedgerContract, WhatALookHasFoundIsLookedForAgainWhenItIsDead) {
+  const TokenId id = PendingRow();
+  const WallTime created = loop_.Now();
+  loop_.Advance(kGiveUpAfter);
+  ASSERT_EQ(Claim(), std::vector<TokenId>{id});
+  ASSERT_EQ(Wait(ledger_->RecordLook(id, loop_.Now(), {Made()}))->size(), 1U);
+  ASSERT_EQ(Claim(), std::vector<TokenId>{id});
+  ASSERT_EQ(Wait(ledger_->RecordDeath(id, Proof::kDeleted)).status(), absl::OkStatus());
+  EXPECT_EQ(*Wait(ledger_->NextDue()), created + kSendWindow + kSettle);
+  loop_.Advance(kSettle);
+  ASSERT_EQ(Claim(), std::vector<TokenId>{id});
+  // The POST had been carried out twice.
+  const absl::StatusOr<std::vector<TokenId>> rows = Wait(ledger_->RecordLook(id, loop_.Now(), {Made()}));
+  ASSERT_EQ(rows.status(), absl::OkStatus());
+  ASSERT_EQ(rows->size(), 1U);
+  EXPECT_EQ(Shown(id), "REVOKED ORPHAN");
+  EXPECT_EQ(Shown(rows->front()), "REVOKING ORPHAN");
+  EXPECT_EQ(Wait(ledger_->Get(id))->next_attempt_time, created + hours(1));
+}
+
 }  // namespace
 }  // namespace tokenbroker
