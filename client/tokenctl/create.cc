@@ -132,6 +132,9 @@ int Run(const Options& options, Shared& shared) {
   return kOther;
 }
 
+// A variable that a script left empty must not become another kind of target.
+std::string NotEmpty(const std::string& text) { return text.empty() ? "is empty" : ""; }
+
 }  // namespace
 
 void AddCreate(CLI::App& app, Shared& shared) {
@@ -139,8 +142,8 @@ void AddCreate(CLI::App& app, Shared& shared) {
   const auto options = std::make_shared<Options>();
   command.add_option("--display-name", options->display_name, "1 to 80 characters; GitLab shows it")->required();
   CLI::Option_group& target = *command.add_option_group("Target", "exactly one of");
-  target.add_option("--user", options->user, "numeric id or username: a personal access token");
-  target.add_option("--project", options->project, "numeric id or full path: a project access token");
+  target.add_option("--user", options->user, "numeric id or username: a personal access token")->check(NotEmpty);
+  target.add_option("--project", options->project, "numeric id or full path: a project access token")->check(NotEmpty);
   target.require_option(1);
   command.add_option("--instance", options->instance, "the GitLab instance, if the broker has several");
   command.add_option("--scopes", options->scopes, "GitLab's scopes, separated by commas")

@@ -311,6 +311,8 @@ TEST_F(TokenctlTest, MisuseIsTwoAndSendsNothing) {
       {{"create", "--user", "1", "--scopes", "x"}, "--display-name is required"},
       {{"create", "--display-name", "x", "--scopes", "x"}, "[--user,--project] is required"},
       {Create({"--project", "p"}), "[--user,--project] is required"},
+      {{"create", "--display-name", "x", "--user", "", "--scopes", "x"}, "--user: is empty"},
+      {{"create", "--display-name", "x", "--project", "", "--scopes", "x"}, "--project: is empty"},
       {Create({"--ttl", "soon"}), "'soon' is no duration"},
       {Create({"--ttl", "1h", "--expire-time", "2030-01-01T00:00:00Z"}), "excludes"},
       {Create({"--expire-time", "tomorrow"}), "'tomorrow' is no time of RFC 3339"},
