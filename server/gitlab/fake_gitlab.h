@@ -51,6 +51,9 @@ class FakeGitLab final : public GitLab {
   void AddProject(std::int64_t id, std::string path);
   void RemoveProject(std::int64_t id) { projects_.erase(id); }
 
+  // Makes what a POST asked for, whoever still listens. Returns its id.
+  std::int64_t CarryOut(const MintSpec& spec) { return Make(spec, Now()).id; }
+
   // A token is used, as GitLab notes it.
   void Use(std::int64_t token_id);
   // A holder rotates its own token: the old one is revoked, a child with the same name and a new id lives.
