@@ -85,6 +85,16 @@ void ManualLoop::Advance(Duration by) {
   RunUntilIdle();
 }
 
+void ManualLoop::Jump(Duration by) {
+  RunUntilIdle();
+  {
+    const std::lock_guard lock(mutex_);
+    wall_ += by;
+    boot_ += by;
+  }
+  RunUntilIdle();
+}
+
 void ManualLoop::StepWall(Duration by) {
   const std::lock_guard lock(mutex_);
   wall_ += by;

@@ -33,6 +33,10 @@ class ManualLoop final : public Executor, public Clock {
   // Moves both clocks on, firing timers in the order of their times, running what they post in between.
   void Advance(Duration by);
 
+  // Moves both clocks at once, as after a suspension: what would have been due in between is due now, in the order of
+  // its time.
+  void Jump(Duration by);
+
   // Moves the wall clock alone, as an operator or NTP does.
   void StepWall(Duration by);
 

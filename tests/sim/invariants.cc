@@ -1,0 +1,142 @@
+#include "tests/sim/invariants.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "server/domain/expiry.h"
+#include "server/domain/marker.h"
+#include "server/domain/scope.h"
+
+namespace tokenbroker::sim {
+namespace {
+
+// The checks of one moment.
+class Check {
+ public:
+  Check(When when, const Sky& sky, const Server& server, const std::vector<TokenRecord>& rows)
+      : when_(when), now_(sky.world.Now()), server_(server), rows_(rows) {
+    for (const TokenRecord& row : rows) {
+      by_id_[row.token.id] = &row;
+      if (row.token.upstream_id != 0) by_upstream_id_[row.token.upstream_id] = &row;
+    }
+    for (UpstreamToken& each : sky.gitlab.live()) {
+      if (each.name.find("[tb:" + server.name() + ':') != std::string::npos) live_.push_back(std::move(each));
+    }
+  }
+
+  std::vector<std::string> Run(const std::vector<std::unique_ptr<Job>>& jobs, bool clock_stepped) {
+    for (const UpstreamToken& token : live_) CheckLive(token);
+    for (const TokenRecord& row : rows_) CheckRow(row);
+    for (const std::unique_ptr<Job>& job : jobs) {
+      if (&job->server() != &server_) continue;
+      CheckAcknowledged(*job);
+      CheckOnce(*job);
+      if (!clock_stepped) CheckHeld(*job);
+    }
+    return std::move(wrong_);
+  }
+
+ private:
+  void Say(std::string what) { wrong_.push_back(std::move(what)); }
+
+  // The row that answers for a living token: by its id, or by its marker.
+  const TokenRecord* RowFor(const UpstreamToken& token) const {
+    const auto known = by_upstream_id_.find(token.id);
+    if (known != by_upstream_id_.end()) return known->second;
+    for (const auto& [id, row] : by_id_) {
+      if (EndsInMarker(token.name, MarkerOf(server_.name(), id))) return row;
+    }
+    return nullptr;
+  }
+
+  void CheckLive(const UpstreamToken& token) {
+    const TokenRecord* row = RowFor(token);
+    const std::string who = "token " + std::to_string(token.id) + " (" + token.name + ')';
+    if (row == nullptr) return Say("I1: " + who + " lives, and no row knows of it");
+    const Token& kept = row->token;
+    const bool same = kept.upstream_id == token.id;
+    const bool closed = kept.state == TokenState::kRevoked || kept.state == TokenState::kExpired;
+    if (closed && (same || AnySelfExtending(kept.scopes))) {
+      Say("I2: " + who + " lives, and its row " + kept.id + " is " + std::string(NameOf(kept.state)));
+    }
+    if (when_ == When::kAlways || kept.state == TokenState::kActive) return;
+    if (when_ == When::kSettled) {
+      // One that came later than `settle` is for a later look; one that is being revoked has its own pace.
+      const bool later_look = token.created_at > kept.create_time + kSendWindow + minutes(10);
+      if (later_look || (kept.state == TokenState::kRevoking && !row->pending)) return;
+      return Say("settle: " + who + " outlived the look, its row is " + std::string(NameOf(kept.state)));
+    }
+    Say("I4: " + who + " lives in quiet, and its row is " + std::string(NameOf(kept.state)));
+  }
+
+  void CheckRow(const TokenRecord& row) {
+    const Token& token = row.token;
+    if (token.state == TokenState::kExpired && token.revoke_time < token.expire_time) {
+      Say("expiry: " + token.id + " was ended before its time");
+    }
+    if (when_ != When::kQuiet) return;
+    if (row.pending) Say("quiet: " + token.id + " is still PENDING");
+    if (!row.pending && token.state == TokenState::kRevoking) Say("quiet: " + token.id + " is still REVOKING");
+    if (token.state != TokenState::kActive) return;
+    if (token.expire_time <= now_) Say("quiet: " + token.id + " is ACTIVE after its end");
+    const bool lives = std::any_of(live_.begin(), live_.end(), [&](const UpstreamToken& each) {
+      return each.id == token.upstream_id ||
+             (AnySelfExtending(token.scopes) && EndsInMarker(each.name, MarkerOf(server_.name(), token.id)));
+    });
+    // A broker whose ledger cannot be written takes power away all the same, and says that it could not write it down.
+    if (!lives && !server_.disk_has_failed()) Say("I4: row " + token.id + " is ACTIVE, and GitLab's token is dead");
+  }
+
+  void CheckAcknowledged(const Job& job) {
+    for (const TokenId& id : job.acknowledged()) {
+      const auto row = by_id_.find(id);
+      if (row == by_id_.end()) {
+        Say("I3: " + id + " was given back, and its row is gone");
+      } else if (row->second->token.state == TokenState::kActive) {
+        Say("I3: " + id + " was given back, and is ACTIVE");
+      } else if (row->second->pending && !row->second->revoke_requested) {
+        Say("I3: " + id + " was given back while it was PENDING, and that is forgotten");
+      }
+    }
+  }
+
+  // At most one of a request's tokens is ACTIVE.
+  void CheckOnce(const Job& job) {
+    if (!job.has_request_id()) return;
+    const auto active = std::count_if(rows_.begin(), rows_.end(), [&](const TokenRecord& row) {
+      const auto label = row.token.labels.find("job");
+      return row.token.state == TokenState::kActive && label != row.token.labels.end() && label->second == job.number();
+    });
+    if (active > 1) Say("request_id: job " + job.number() + " has more than one ACTIVE token");
+  }
+
+  // What a caller was given works until it is given back or ends.
+  void CheckHeld(const Job& job) {
+    if (!job.held().has_value() || job.held()->given_back || job.held()->extended) return;
+    const Token& token = job.held()->token;
+    if (token.expire_time <= now_) return;
+    const bool lives = std::any_of(live_.begin(), live_.end(),
+                                   [&](const UpstreamToken& each) { return each.id == token.upstream_id; });
+    if (!lives) Say("held: job " + job.number() + " holds " + token.id + ", which died before its end");
+  }
+
+  const When when_;
+  const WallTime now_;
+  const Server& server_;
+  const std::vector<TokenRecord>& rows_;
+  std::map<TokenId, const TokenRecord*> by_id_;
+  std::map<std::int64_t, const TokenRecord*> by_upstream_id_;
+  std::vector<UpstreamToken> live_;
+  std::vector<std::string> wrong_;
+};
+
+}  // namespace
+
+std::vector<std::string> WhatIsWrong(When when, const Sky& sky, const Server& server,
+                                     const std::vector<TokenRecord>& rows,
+                                     const std::vector<std::unique_ptr<Job>>& jobs, bool clock_stepped) {
+  return Check(when, sky, server, rows).Run(jobs, clock_stepped);
+}
+
+}  // namespace tokenbroker::sim

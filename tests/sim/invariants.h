@@ -1,0 +1,28 @@
+#pragma once
+// What must be true of GitLab's truth, the ledger's rows and what the callers know.
+//
+//   I1 every live token that the broker made has a row        I2 none has a row that is REVOKED or EXPIRED
+//   I3 an acknowledged revocation never leads back to ACTIVE  I4 in quiet, the live set is that of the ACTIVE rows
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/sim/job.h"
+#include "tests/sim/server.h"
+#include "tests/sim/upstream.h"
+
+namespace tokenbroker::sim {
+
+enum class When {
+  kAlways,   // In the midst of everything.
+  kSettled,  // `settle` after the last create, and the weather was fine since: what was carried out within it is dead.
+  kQuiet,    // After the last look; nothing is on its way any more.
+};
+
+// What is wrong now, in words; empty if nothing is. The server is alive.
+std::vector<std::string> WhatIsWrong(When when, const Sky& sky, const Server& server,
+                                     const std::vector<TokenRecord>& rows,
+                                     const std::vector<std::unique_ptr<Job>>& jobs, bool clock_stepped);
+
+}  // namespace tokenbroker::sim

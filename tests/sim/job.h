@@ -1,0 +1,68 @@
+#pragma once
+// A service that wants a token: asks, asks again as a good client does, uses what it got, and gives it back or not.
+
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "server/broker/broker.h"
+#include "tests/sim/server.h"
+#include "tests/sim/upstream.h"
+
+namespace tokenbroker::sim {
+
+class Job {
+ public:
+  Job(Sky& sky, Draw& draw, Server& server, int number);
+
+  // Begins, somewhere in the next `within`.
+  void Start(Duration within);
+  // Wants nothing more: what it holds it keeps.
+  void Retire() { retired_ = true; }
+  // The connection is gone with its server.
+  void Broken();
+
+  // What it knows, for the invariants.
+  struct Held {
+    Token token;
+    bool given_back = false;  // It has asked for the revocation, whatever came of it.
+    bool extended = false;    // It has rotated the token by itself.
+  };
+  const Server& server() const { return server_; }
+  const std::optional<Held>& held() const { return held_; }
+  // Revocations that were answered OK.
+  const std::set<TokenId>& acknowledged() const { return acknowledged_; }
+  const std::string& number() const { return number_; }
+  bool has_request_id() const { return !request_.request_id.empty(); }
+  // The reasons that it was told.
+  const std::set<std::string>& answers() const { return answers_; }
+
+ private:
+  void Ask();
+  void Heard(const absl::StatusOr<Created>& created);
+  void HeardError(const absl::Status& error);
+  void Live();
+  void GiveBack(TokenId id);
+  void AskAgain(Duration in);
+  void Later(Duration in, void (Job::*act)());
+  void Note(const std::string& what) const { sky_.note("job " + number_ + ' ' + what); }
+
+  Sky& sky_;
+  Draw& draw_;
+  Server& server_;
+  std::string number_;
+  CreateRequest request_;
+  CancelSource leave_;
+  int attempts_ = 0;
+  int returns_ = 0;
+  bool asking_ = false;
+  bool retired_ = false;
+  TokenId returning_;
+  std::optional<Held> held_;
+  std::set<TokenId> acknowledged_;
+  std::set<std::string> answers_;
+};
+
+}  // namespace tokenbroker::sim

@@ -1,0 +1,108 @@
+// dev/sim: runs the simulation for a range of seeds and says what it found. A seed that fails is a way to see it again:
+// `--seeds N..N --trace`.
+
+#include <malloc.h>
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/sim/world.h"
+
+namespace tokenbroker::sim {
+namespace {
+
+constexpr int kMostShown = 10;
+
+struct Totals {
+  std::mutex mutex;
+  std::atomic<std::uint64_t> next{0};
+  std::uint64_t last = 0;
+  std::uint64_t runs = 0;
+  std::uint64_t failed = 0;
+  std::set<std::string> reached;
+};
+
+void RunSome(Totals& totals, Plant plant, bool trace) {
+  Lab lab;
+  for (std::uint64_t seed = totals.next++; seed <= totals.last; seed = totals.next++) {
+    const RunResult result = RunOnce(lab, seed, plant, trace);
+    const std::lock_guard lock(totals.mutex);
+    ++totals.runs;
+    totals.reached.insert(result.reached.begin(), result.reached.end());
+    std::fputs(result.trace.c_str(), stdout);
+    if (result.wrong.empty()) continue;
+    if (++totals.failed > kMostShown) continue;
+    std::printf("seed %llu:\n", static_cast<unsigned long long>(seed));
+    for (const std::string& each : result.wrong) std::printf("  %s\n", each.c_str());
+    std::fflush(stdout);
+  }
+}
+
+bool ParseSeeds(const std::string& text, std::uint64_t* first, std::uint64_t* last) {
+  unsigned long long from = 0;
+  unsigned long long to = 0;
+  char rest = 0;
+  if (std::sscanf(text.c_str(), "%llu..%llu%c", &from, &to, &rest) != 2 || from > to) return false;
+  *first = from;
+  *last = to;
+  return true;
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app(
+      "Plays brokers, GitLab, network, disks and clocks from a seed, and checks the promises after every run.");
+  std::string seeds = "1..1000";
+  std::string plant_name;
+  int jobs = 2;
+  bool trace = false;
+  app.add_option("--seeds", seeds, "A..B, both included");
+  app.add_option("--jobs", jobs, "Threads")->check(CLI::Range(1, 64));
+  app.add_flag("--trace", trace, "Print what happens; one thread");
+  app.add_option("--plant", plant_name, "Plant a fault that must be found; 'list' names them");
+  CLI11_PARSE(app, argc, argv);
+  Plant plant = Plant::kNone;
+  bool known = plant_name.empty();
+  for (const auto& [each, name] : Plants()) {
+    if (plant_name == "list") std::printf("%s\n", std::string(name).c_str());
+    if (plant_name != name) continue;
+    plant = each;
+    known = true;
+  }
+  if (plant_name == "list") return 0;
+  Totals totals;
+  std::uint64_t first = 0;
+  if (!known || !ParseSeeds(seeds, &first, &totals.last)) {
+    std::fputs("--seeds wants A..B with A <= B; --plant a name that --plant list shows\n", stderr);
+    return 2;
+  }
+  totals.next = first;
+
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);  // The disks' memory is used again, instead of going back to the system.
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  const auto began = std::chrono::steady_clock::now();
+  std::vector<std::thread> threads;
+  for (int i = trace ? 1 : jobs; i > 0; --i) threads.emplace_back([&] { RunSome(totals, plant, trace); });
+  for (std::thread& thread : threads) thread.join();
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+
+  std::printf("reached:");
+  for (const std::string& each : totals.reached) std::printf(" [%s]", each.c_str());
+  std::printf("\n%llu runs in %.1f s (%.0f a second), %zu states and answers reached, %llu failed\n",
+              static_cast<unsigned long long>(totals.runs), took.count(),
+              static_cast<double>(totals.runs) / took.count(), totals.reached.size(),
+              static_cast<unsigned long long>(totals.failed));
+  return totals.failed == 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace tokenbroker::sim
+
+int main(int argc, char** argv) { return tokenbroker::sim::Main(argc, argv); }

@@ -1,0 +1,42 @@
+#pragma once
+// Faults that a broker could have, put between its rooms: the simulation must find each of them.
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "server/base/clock.h"
+#include "server/base/executor.h"
+#include "server/gitlab/gitlab.h"
+#include "server/ledger/ledger.h"
+
+namespace tokenbroker::sim {
+
+enum class Plant {
+  kNone,
+  kPostBeforeIntent,     // The intent is written a little after the POST was allowed.
+  kNoLook,               // Looks are claimed and not done.
+  kLookWithoutSettle,    // The first look that finds nothing closes the intent for good.
+  kActivateBlindly,      // ACTIVE without compare-and-set.
+  kAbsenceIsDeath,       // A 404 by id is proof, whatever else GitLab says.
+  kUnknownIsRefused,     // An unknown end is taken for "nothing happened".
+  kCommitBeforeSync,     // A commit is answered before it is on the disk.
+  kNoFamilyLook,         // A self-extending token is taken for dead after its DELETE.
+  kRevocationForgotten,  // A caller's revocation is answered and not written.
+};
+// In the order of the enum, without kNone.
+const std::vector<std::pair<Plant, std::string_view>>& Plants();
+
+// Where the ledger lies, for faults that go behind its back.
+struct LedgerFile {
+  std::string path;
+  std::string vfs;
+};
+
+// The port with the fault in it; the port itself if the fault is elsewhere.
+std::unique_ptr<Ledger> WithPlant(Plant plant, Ledger& real, Executor& executor, Clock& clock, LedgerFile file);
+std::unique_ptr<GitLab> WithPlant(Plant plant, GitLab& real);
+
+}  // namespace tokenbroker::sim

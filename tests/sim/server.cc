@@ -1,0 +1,154 @@
+#include "tests/sim/server.h"
+
+#include <stdlib.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <utility>
+
+#include "google/protobuf/text_format.h"
+#include "server/ledger/sqlite_ledger.h"
+#include "server/ledger/stored_rows.h"
+
+namespace tokenbroker::sim {
+namespace {
+
+constexpr char kPolicy[] = R"pb(
+  callers {
+    name: "ci"
+    identities { spiffe: "spiffe://sim/ci" }
+  }
+  roles {
+    key: "maker"
+    value {
+      grants {
+        verbs: "create"
+        targets { user: 42 }
+        targets { project: "acme/*" }
+        scopes: "read_repository"
+        scopes: "api"
+        self_extending: true
+        max_access_level: 30
+        max_ttl: "30d"
+      }
+    }
+  }
+  bindings { callers: "ci" roles: "maker" }
+)pb";
+
+class OnePolicy final : public PolicySource {
+ public:
+  OnePolicy() {
+    config::v1::Policy source;
+    google::protobuf::TextFormat::ParseFromString(kPolicy, &source);
+    policy_ = *Policy::Compile(source, "sim", {});
+  }
+  std::shared_ptr<const Policy> Current() const override { return policy_; }
+
+ private:
+  std::shared_ptr<const Policy> policy_;
+};
+
+SqliteLedgerOptions OptionsFor(const std::string& folder, const std::string& name, const MemoryDisk& disk) {
+  SqliteLedgerOptions options;
+  options.path = Lab::LedgerPath(folder, name);
+  options.broker = name;
+  options.vfs = disk.vfs();
+  options.on_executor = true;
+  return options;
+}
+
+}  // namespace
+
+Lab::Lab() : policies_(std::make_unique<OnePolicy>()) {
+  // For the ledgers' lock files alone; in memory, where there is such a place.
+  const std::filesystem::path memory = "/dev/shm";
+  std::string folder =
+      (std::filesystem::is_directory(memory) ? memory : std::filesystem::temp_directory_path()) / "sim_XXXXXX";
+  folder_ = mkdtemp(folder.data());
+}
+
+Lab::~Lab() { std::filesystem::remove_all(folder_); }
+
+const MemoryDisk& Lab::FreshDisk(const std::string& broker) {
+  std::unique_ptr<MemoryDisk>& disk = fresh_[broker];
+  if (disk == nullptr) {
+    disk = std::make_unique<MemoryDisk>();
+    ManualLoop loop;
+    Draw draw(1);
+    (void)OpenSqliteLedger(OptionsFor(folder_, broker, *disk), loop, loop, draw, metrics_);
+  }
+  return *disk;
+}
+
+Server::Server(Lab& lab, Sky& sky, Draw& draw, std::string name, Plant plant, Log& log)
+    : lab_(lab), sky_(sky), draw_(draw), name_(std::move(name)), plant_(plant), log_(log) {
+  disk_.CopyFrom(lab.FreshDisk(name_));
+  if (plant == Plant::kCommitBeforeSync) disk_.set_fault(MemoryDisk::Fault::kSyncsLie);
+}
+
+Server::~Server() {
+  if (alive()) Kill(/*power=*/false);
+  BuryProcess();
+}
+
+bool Server::Start() {
+  BuryProcess();
+  process_ = std::make_unique<Process>(sky_.world, host_);
+  slots_.emplace(*process_, *process_, lab_.metrics(), 8);
+  const SqliteLedgerOptions options = OptionsFor(lab_.folder(), name_, disk_);
+  absl::StatusOr<std::unique_ptr<Ledger>> ledger =
+      OpenSqliteLedger(options, *process_, *process_, draw_, lab_.metrics());
+  if (!ledger.ok()) {
+    process_->Kill();
+    return false;
+  }
+  ledger_ = *std::move(ledger);
+  seen_ledger_ = WithPlant(plant_, *ledger_, *process_, *process_, {options.path, options.vfs});
+  upstream_.emplace(sky_, *process_, host_);
+  seen_upstream_ = WithPlant(plant_, *upstream_);
+  const BrokerParts parts = {*process_, *process_,       draw_,          *seen_ledger_, *seen_upstream_,
+                             *slots_,   lab_.policies(), lab_.metrics(), log_};
+  broker_ = std::make_unique<Broker>(parts, BrokerOptions{name_, "main", minutes(10)});
+  broker_->StartLifecycle();
+  return true;
+}
+
+void Server::Kill(bool power) {
+  process_->Kill();
+  if (power) {
+    disk_.CutPower([this] { return draw_.Percent(50); });
+  } else {
+    disk_.KillConnections();
+  }
+}
+
+void Server::BuryProcess() {
+  if (process_ == nullptr) return;
+  if (broker_ != nullptr) {
+    broker_->Drain(Duration(0));
+    if (!process_->RunOut([this] { return broker_->scope().running() == 0; })) {
+      std::fputs("a coroutine of a dead process waits for something that never comes\n", stderr);
+      std::abort();
+    }
+    // What a fault had planted beside the broker's own scope.
+    (void)process_->RunOut([] { return false; });
+  }
+  broker_.reset();
+  seen_upstream_.reset();
+  upstream_.reset();
+  seen_ledger_.reset();
+  ledger_.reset();
+  slots_.reset();
+  process_.reset();
+}
+
+absl::StatusOr<std::vector<TokenRecord>> Server::Rows() const {
+  return ReadStoredRows(Lab::LedgerPath(lab_.folder(), name_), disk_.vfs());
+}
+
+absl::Status Server::VerifyAudit() const {
+  return VerifyStoredAudit(Lab::LedgerPath(lab_.folder(), name_), disk_.vfs());
+}
+
+}  // namespace tokenbroker::sim

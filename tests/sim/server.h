@@ -1,0 +1,88 @@
+#pragma once
+// One broker of the simulated world: its host, its disk, and the process that runs now. What a process start leaves
+// behind when it dies is what its disk kept.
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "server/broker/broker.h"
+#include "server/ledger/memory_disk.h"
+#include "server/telemetry/metrics.h"
+#include "tests/sim/planted.h"
+#include "tests/sim/process.h"
+#include "tests/sim/upstream.h"
+
+namespace tokenbroker::sim {
+
+// What all runs of one thread share, since it is costly to make and holds nothing of a run.
+class Lab {
+ public:
+  Lab();
+  ~Lab();
+
+  const std::string& folder() const { return folder_; }
+  // A disk with a fresh ledger of this broker.
+  const MemoryDisk& FreshDisk(const std::string& broker);
+  static std::string LedgerPath(const std::string& folder, const std::string& broker) {
+    return folder + '/' + broker + ".db";
+  }
+  Metrics& metrics() { return metrics_; }
+  const PolicySource& policies() const { return *policies_; }
+
+ private:
+  std::string folder_;
+  Metrics metrics_;
+  std::unique_ptr<PolicySource> policies_;
+  std::map<std::string, std::unique_ptr<MemoryDisk>> fresh_;
+};
+
+class Server {
+ public:
+  Server(Lab& lab, Sky& sky, Draw& draw, std::string name, Plant plant, Log& log);
+  ~Server();
+
+  const std::string& name() const { return name_; }
+  bool alive() const { return process_ != nullptr && !process_->dead(); }
+  // Of one that is alive.
+  Broker& broker() { return *broker_; }
+  Process& process() { return *process_; }
+  Host& host() { return host_; }
+  MemoryDisk& disk() { return disk_; }
+  void FailDisk(MemoryDisk::Fault fault) {
+    disk_has_failed_ = true;
+    disk_.set_fault(fault);
+  }
+  bool disk_has_failed() const { return disk_has_failed_; }
+
+  // A process start. False if the ledger cannot be opened.
+  bool Start();
+  // SIGKILL; or, with `power`, the whole host is off, and of unsynced writes some survive.
+  void Kill(bool power);
+
+  absl::StatusOr<std::vector<TokenRecord>> Rows() const;
+  absl::Status VerifyAudit() const;
+
+ private:
+  void BuryProcess();
+
+  Lab& lab_;
+  Sky& sky_;
+  Draw& draw_;
+  const std::string name_;
+  const Plant plant_;
+  Log& log_;
+  Host host_;
+  MemoryDisk disk_;
+  bool disk_has_failed_ = false;
+  std::unique_ptr<Process> process_;
+  std::optional<Slots> slots_;
+  std::unique_ptr<Ledger> ledger_;
+  std::unique_ptr<Ledger> seen_ledger_;  // With the planted fault.
+  std::optional<Upstream> upstream_;
+  std::unique_ptr<GitLab> seen_upstream_;
+  std::unique_ptr<Broker> broker_;
+};
+
+}  // namespace tokenbroker::sim
