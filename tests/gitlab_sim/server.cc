@@ -157,15 +157,15 @@ void Server::RunDue() {
 }
 
 void Server::MoveClock(milliseconds by) {
-  offset_ms_ += by.count();
-  if (by.count() <= 0) return;
-  moved_forward_ms_ += by.count();
-  std::promise<void> ran;
-  loop.Dispatch([this, &ran] {
+  std::promise<void> moved;
+  // On the loop's thread, so that a request that was seen has its delay already.
+  loop.Dispatch([this, by, &moved] {
+    offset_ms_ += by.count();
+    if (by.count() > 0) moved_forward_ms_ += by.count();
     RunDue();
-    ran.set_value();
+    moved.set_value();
   });
-  ran.get_future().wait();
+  moved.get_future().wait();
 }
 
 void Server::Act(const HttpRequest& request, size_t index, Done done) {
