@@ -33,9 +33,10 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   static std::shared_ptr<UnaryCall> Begin(const grpc::CallbackServerContext& context, std::string_view method,
                                           Clock& clock, Metrics& metrics) {
     std::shared_ptr<UnaryCall> call(new UnaryCall(method, clock, metrics));
-    const auto deadline = std::chrono::time_point_cast<Duration>(context.deadline()).time_since_epoch();
     const bool none = context.deadline() == std::chrono::system_clock::time_point::max();
-    call->deadline_ = none ? kNever : clock.Boot() + (WallTime(deadline) - clock.Now());
+    // gRPC tells the deadline by the system's clock; what is left of it is put on ours.
+    const auto left = context.deadline() - std::chrono::system_clock::now();
+    call->deadline_ = none ? kNever : clock.Boot() + std::chrono::duration_cast<Duration>(left);
     call->self_ = call;
     return call;
   }

@@ -145,8 +145,8 @@ class BaseTest(unittest.TestCase):
                 self.assertNotIn("grpc", set(keys_of(tree)))
 
     def test_a_drain_fits_into_the_grace_period(self):
-        main = pathlib.Path("server/main.cc").read_text()
-        waits = re.findall(r"constexpr Duration kDrain\w+ = seconds\((\d+)\);", main)
+        serve = pathlib.Path("server/serve.cc").read_text()
+        waits = re.findall(r"constexpr Duration kDrain\w+ = seconds\((\d+)\);", serve)
         self.assertEqual(len(waits), 2)
         self.assertGreaterEqual(self.pod["terminationGracePeriodSeconds"], sum(map(int, waits)) + 5)
 

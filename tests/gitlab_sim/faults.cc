@@ -14,7 +14,7 @@ namespace {
 using Action = Fault::Action;
 using std::chrono::milliseconds;
 
-constexpr std::array<std::pair<const char*, Action>, 9> kActions = {{
+constexpr std::array<std::pair<const char*, Action>, 10> kActions = {{
     {"act", Action::kAct},
     {"close", Action::kClose},
     {"reset", Action::kReset},
@@ -24,6 +24,7 @@ constexpr std::array<std::pair<const char*, Action>, 9> kActions = {{
     {"act-then-answer", Action::kActThenAnswer},
     {"answer-then-act", Action::kAnswerThenAct},
     {"truncate", Action::kTruncate},
+    {"answer-twice", Action::kAnswerTwice},
 }};
 
 Fault Canned(int status, Headers headers, const std::string& body) {

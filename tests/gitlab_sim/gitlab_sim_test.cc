@@ -169,6 +169,36 @@ TEST_F(GitLabSimTest, ClockMovesForward) {
   EXPECT_EQ(sim_->LiveTokens().size(), 1U) << "the administrator's has no end";
 }
 
+TEST_F(GitLabSimTest, ADelayEndsWhenTheClockMovesPastIt) {
+  sim_->Plan(Fault::TimeoutThenAct(std::chrono::hours(2)));
+  EXPECT_EQ(Create("late").status, 504);
+  sim_->AdvanceClock(std::chrono::minutes(119));
+  EXPECT_TRUE(sim_->TokensNamed("late").empty());
+  sim_->AdvanceClock(std::chrono::minutes(2));
+  ASSERT_EQ(sim_->TokensNamed("late").size(), 1U) << "it has acted when the clock has moved";
+  EXPECT_LE(sim_->TokensNamed("late").front().created_at, sim_->Now());
+}
+
+TEST_F(GitLabSimTest, ARequestThatIsSentTwiceOnItsWayActsTwice) {
+  Fault twice;
+  twice.acts = 2;
+  sim_->Plan(twice);
+  EXPECT_EQ(Create("double").status, 201);
+  EXPECT_EQ(sim_->TokensNamed("double").size(), 2U);
+}
+
+TEST_F(GitLabSimTest, AnAnswerMayComeTwiceOrChanged) {
+  Fault twice;
+  twice.action = Fault::Action::kAnswerTwice;
+  sim_->Plan(twice);
+  EXPECT_NE(RawClient(port_).Send("GET", "/api/v4/user", admin_).body.find("HTTP/1.1 200 OK"), std::string::npos);
+  Fault changed;
+  changed.replace = "\"active\":true";
+  changed.replace_with = "\"active\":false";
+  sim_->Plan(changed);
+  EXPECT_NE(Create("changed").body.find("\"active\":false"), std::string::npos);
+}
+
 TEST_F(GitLabSimTest, ManagementPortMirrorsTheLibrary) {
   EXPECT_EQ(Manage("POST", "/faults", R"({"preset":"html-error","number":503,"method":"POST"})").body,
             R"({"pending":1})");

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <boost/asio/dispatch.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -80,6 +81,12 @@ class Session : public Reply, public std::enable_shared_from_this<Session> {
   void SendTorn(HttpResponse response) override {
     out_ = Head(response, keep_alive_) + response.body.substr(0, response.body.size() / 2);
     Write([](Session& self) { self.Close(); });
+  }
+
+  void SendTwice(HttpResponse response) override {
+    const std::string once = Head(response, keep_alive_) + response.body;
+    out_ = once + once;
+    Write([](Session& self) { self.Finish(); });
   }
 
   void Close() override {
@@ -252,6 +259,8 @@ void HttpLoop::After(std::chrono::milliseconds delay, std::function<void()> acti
     if (!error) action();
   });
 }
+
+void HttpLoop::Dispatch(std::function<void()> action) { asio::dispatch(impl_->io, std::move(action)); }
 
 int HttpLoop::open_connections() const { return impl_->open; }
 

@@ -24,6 +24,8 @@ class Reply {
   void Send(HttpResponse response) { Send(std::move(response), std::chrono::milliseconds(0)); }
   // Sends the head and half of the body, then closes.
   virtual void SendTorn(HttpResponse response) = 0;
+  // Sends it, and then all of it once more.
+  virtual void SendTwice(HttpResponse response) = 0;
   virtual void Close() = 0;
   virtual void Reset() = 0;  // SO_LINGER 0: the peer sees a TCP reset.
 };
@@ -44,6 +46,8 @@ class HttpLoop {
 
   // On the loop's thread, after a delay.
   void After(std::chrono::milliseconds delay, std::function<void()> action);
+  // On the loop's thread, now: inside the call if that is the caller's.
+  void Dispatch(std::function<void()> action);
   int open_connections() const;
   boost::asio::io_context& io();
 

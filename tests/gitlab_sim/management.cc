@@ -135,6 +135,7 @@ json PlanFault(GitLabSim& sim, const json& in) {
   fault.path_regex = in.value("path", "");
   fault.body_contains = in.value("body_contains", "");
   fault.times = in.value("times", 1);
+  fault.acts = in.value("acts", 1);
   fault.delay_before = Milliseconds(in, "delay_before_ms");
   fault.delay_after = Milliseconds(in, "delay_after_ms");
   fault.act_later = Milliseconds(in, "act_later_ms", fault.act_later);

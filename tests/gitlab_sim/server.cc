@@ -1,5 +1,6 @@
 #include "tests/gitlab_sim/server.h"
 
+#include <future>
 #include <optional>
 #include <utility>
 
@@ -88,6 +89,8 @@ void Server::Apply(HttpRequest request, const std::shared_ptr<Reply>& reply, siz
     case Action::kActThenReset:
     case Action::kActThenAnswer:
     case Action::kTruncate:
+    case Action::kAnswerTwice:
+      for (int early = 1; early < fault.acts; ++early) Act(request, index, [](const HttpResponse&) {});
       Act(request, index, [this, reply, index, fault](const HttpResponse& response) {
         Later(fault.delay_after, [this, reply, index, fault, response] { End(*reply, index, fault, response); });
       });
@@ -112,8 +115,15 @@ void Server::End(Reply& reply, size_t index, const Fault& fault, HttpResponse re
       return;
     default:
       NoteStatus(index, response.status);
+      if (const size_t at = response.body.find(fault.replace); !fault.replace.empty() && at != std::string::npos) {
+        response.body.replace(at, fault.replace.size(), fault.replace_with);
+      }
       for (const auto& header : fault.headers) response.headers.push_back(header);
-      reply.Send(std::move(response), fault.body_time);
+      if (fault.action == Action::kAnswerTwice) {
+        reply.SendTwice(std::move(response));
+      } else {
+        reply.Send(std::move(response), fault.body_time);
+      }
   }
 }
 
@@ -128,9 +138,34 @@ void Server::SendCanned(Reply& reply, size_t index, const Fault& fault) {
 void Server::Later(milliseconds delay, std::function<void()> action) {
   if (delay.count() == 0) {
     action();
-  } else {
-    loop.After(delay, std::move(action));
+    return;
   }
+  delayed_.emplace(DelayClock() + delay, std::move(action));
+  loop.After(delay, [this] { RunDue(); });
+}
+
+// Never goes back, as delays do not.
+std::chrono::steady_clock::time_point Server::DelayClock() const {
+  return std::chrono::steady_clock::now() + milliseconds(moved_forward_ms_);
+}
+
+void Server::RunDue() {
+  while (!delayed_.empty() && delayed_.begin()->first <= DelayClock()) {
+    const std::function<void()> action = std::move(delayed_.extract(delayed_.begin()).mapped());
+    action();
+  }
+}
+
+void Server::MoveClock(milliseconds by) {
+  std::promise<void> moved;
+  // On the loop's thread, so that a request that was seen has its delay already.
+  loop.Dispatch([this, by, &moved] {
+    offset_ms_ += by.count();
+    if (by.count() > 0) moved_forward_ms_ += by.count();
+    RunDue();
+    moved.set_value();
+  });
+  moved.get_future().wait();
 }
 
 void Server::Act(const HttpRequest& request, size_t index, Done done) {

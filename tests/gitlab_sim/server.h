@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <regex>
@@ -25,13 +26,15 @@ class Server {
  private:
   const Options options_;  // First: the model is made from it.
   std::atomic<int64_t> offset_ms_{0};
+  std::atomic<int64_t> moved_forward_ms_{0};
 
  public:
   explicit Server(Options options);
 
   // The machine's wall clock plus an offset. From any thread.
   TimePoint Now() const;
-  void MoveClock(std::chrono::milliseconds by) { offset_ms_ += by.count(); }
+  // Whatever a move forward makes due has happened on return.
+  void MoveClock(std::chrono::milliseconds by);
 
   // Takes a request; the reply may come later. On the loop's thread.
   void Serve(HttpRequest request, const std::shared_ptr<Reply>& reply);
@@ -64,6 +67,11 @@ class Server {
   void SendCanned(Reply& reply, size_t index, const Fault& fault);
   void NoteStatus(size_t index, int status);
   void Later(std::chrono::milliseconds delay, std::function<void()> action);
+  std::chrono::steady_clock::time_point DelayClock() const;
+  void RunDue();
+
+  // The loop's thread's alone. Destroyed before the loop, which has been stopped by then: what waits holds replies.
+  std::multimap<std::chrono::steady_clock::time_point, std::function<void()>> delayed_;
 };
 
 }  // namespace tokenbroker::gitlab_sim

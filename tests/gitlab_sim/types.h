@@ -102,7 +102,8 @@ struct SeenRequest {
   bool acted = false;  // Whether the model was asked (and so may have changed).
 };
 
-// What shall happen to requests that match. Everything that is set applies; delays are timers, nothing blocks.
+// What shall happen to requests that match. Everything that is set applies; delays pass by the simulator's clock, so
+// that moving it forward ends them; nothing blocks.
 struct Fault {
   enum class Action {
     kAct,            // Act and answer as usual (with the delays of this fault).
@@ -114,6 +115,7 @@ struct Fault {
     kActThenAnswer,  // Act, but answer `status`, `headers`, `body`.
     kAnswerThenAct,  // Answer `status`, `headers`, `body` at once and act `act_later` afterwards.
     kTruncate,       // Act, send the headers and half of the body, close.
+    kAnswerTwice,    // Act, and send the answer twice over the same connection.
   };
 
   // Matching: empty means any. The first planned fault that matches is used.
@@ -123,6 +125,7 @@ struct Fault {
   int times = 1;                // How many requests it takes; negative: all of them.
 
   Action action = Action::kAct;
+  int acts = 1;  // How often it acts: 2 as when something on the way sends the request again. The last answer counts.
   std::chrono::milliseconds delay_before{0};  // Before acting.
   std::chrono::milliseconds delay_after{0};   // After acting, before answering, closing or resetting.
   std::chrono::milliseconds act_later{0};     // kAnswerThenAct only.
@@ -130,6 +133,9 @@ struct Fault {
   int status = 0;
   Headers headers{};
   std::string body{};
+  // Where the model's own answer goes out: the first such text in its body becomes that.
+  std::string replace{};
+  std::string replace_with{};
 
   // GitLab's edge throttle: 429, plain text "Retry later", Retry-After and the RateLimit headers.
   static Fault TooManyRequests(int retry_after_seconds);

@@ -194,10 +194,17 @@ void House::WriteFiles() {
   WriteFileOrDie(path("policy.yaml"), policy_);
 }
 
-bool House::StartBroker() {
+void House::Launch() {
   WriteFiles();
-  broker_ = std::make_unique<ChildProcess>(std::vector<std::string>{BrokerBinary(), "--config", path("config.yaml")},
-                                           environment_, path("broker." + std::to_string(++starts_) + ".log"));
+  std::vector<std::string> arguments = command_;
+  if (arguments.empty()) arguments.push_back(BrokerBinary());
+  arguments.insert(arguments.end(), {"--config", path("config.yaml")});
+  broker_ = std::make_unique<ChildProcess>(std::move(arguments), environment_,
+                                           path("broker." + std::to_string(++starts_) + ".log"));
+}
+
+bool House::StartBroker() {
+  Launch();
   return Eventually([this] {
            return !LogLine(output(), "serving").is_null() || broker_->Wait(std::chrono::seconds(0)).has_value();
          }) &&
@@ -215,9 +222,7 @@ void House::KillBroker() {
 }
 
 std::optional<int> House::RunBrokerToItsEnd() {
-  WriteFiles();
-  broker_ = std::make_unique<ChildProcess>(std::vector<std::string>{BrokerBinary(), "--config", path("config.yaml")},
-                                           environment_, path("broker." + std::to_string(++starts_) + ".log"));
+  Launch();
   return broker_->Wait(std::chrono::seconds(20));
 }
 
@@ -241,7 +246,9 @@ int UseToken(const std::string& url, std::string_view secret) {
 std::pair<std::string, std::string> House::ClientFiles(const std::string& spiffe) {
   const std::string name = path("client." + std::to_string(std::hash<std::string>()(spiffe)));
   if (!std::filesystem::exists(name + ".pem")) {
-    const TestCertificate certificate = authority_.Issue(ClientSpec(spiffe));
+    TestCertificateSpec spec = ClientSpec(spiffe);
+    spec.not_after = std::chrono::hours(24 * 60);
+    const TestCertificate certificate = authority_.Issue(spec);
     WriteFileOrDie(name + ".pem", certificate.certificate_pem);
     WriteFileOrDie(name + ".key", certificate.key_pem);
   }

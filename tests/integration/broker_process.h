@@ -57,6 +57,8 @@ class House {
   std::string& config() { return config_; }
   std::string& policy() { return policy_; }
   std::vector<std::string>& environment() { return environment_; }
+  // The program that is started and its arguments before `--config`; empty: $TOKENBROKERD.
+  std::vector<std::string>& command() { return command_; }
   // Replaces the one occurrence of `from` in the configuration; the test fails if there is none.
   void EditConfig(const std::string& from, const std::string& to);
 
@@ -79,7 +81,8 @@ class House {
   // A client with this identity's certificate.
   std::unique_ptr<TokenClient> Client(const std::string& spiffe = "spiffe://test/demo");
   TestAuthority& authority() { return authority_; }
-  // The files of the client certificate for `spiffe`, made when first asked for: certificate, key.
+  // The files of the client certificate for `spiffe`, made when first asked for: certificate, key. It lasts for weeks,
+  // since the broker's clock may be ahead of ours.
   std::pair<std::string, std::string> ClientFiles(const std::string& spiffe);
 
   // Every file under the folder, with its content.
@@ -87,6 +90,7 @@ class House {
 
  private:
   void WriteFiles();
+  void Launch();
 
   std::string folder_;
   std::unique_ptr<gitlab_sim::GitLabSim> gitlab_;
@@ -97,6 +101,7 @@ class House {
   std::string config_;
   std::string policy_;
   std::vector<std::string> environment_;
+  std::vector<std::string> command_;
   int starts_ = 0;
   std::unique_ptr<ChildProcess> broker_;
 };

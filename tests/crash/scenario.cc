@@ -1,0 +1,215 @@
+#include "tests/crash/scenario.h"
+
+#include <array>
+#include <random>
+#include <string_view>
+#include <utility>
+
+#include "tests/crash/control.h"
+
+namespace tokenbroker {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::microseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+constexpr seconds kLong = hours(72);  // Outlives the run.
+
+class Dice {
+ public:
+  explicit Dice(std::uint64_t seed) : engine_(seed * 0x9E3779B97F4A7C15ULL + 1) {}
+
+  // 0 to n - 1. (std::uniform_int_distribution differs between libraries.)
+  std::size_t Below(std::size_t n) { return static_cast<std::size_t>(engine_() % n); }
+  bool OneIn(std::size_t n) { return Below(n) == 0; }
+  template <typename T, std::size_t N>
+  T Of(const T (&choices)[N]) {
+    return choices[Below(N)];
+  }
+
+ private:
+  std::mt19937_64 engine_;
+};
+
+Act Create(Dice& dice, seconds ttl = kLong) {
+  Act act;
+  act.kind = Act::Kind::kCreate;
+  act.project = dice.OneIn(2);
+  act.ttl = ttl;
+  act.deadline = dice.OneIn(2) ? seconds(20) : minutes(10);
+  return act;
+}
+
+Act Repeat(std::size_t which = 0) {
+  Act act;
+  act.kind = Act::Kind::kRepeat;
+  act.which = which;
+  return act;
+}
+
+Act Revoke(std::size_t which = 0) {
+  Act act;
+  act.kind = Act::Kind::kRevoke;
+  act.which = which;
+  return act;
+}
+
+Act Wait(seconds wait) {
+  Act act;
+  act.wait = wait;
+  return act;
+}
+
+Crash Drawn(Dice& dice, std::size_t point) {
+  Crash crash;
+  crash.point = point;
+  crash.kill = !dice.OneIn(3);
+  crash.stopped_for = seconds(91 + dice.Below(200));
+  return crash;
+}
+
+// Acts that lead to the point; the last one passes it.
+std::vector<Act> PathTo(Dice& dice, std::string_view point) {
+  const std::string_view use = point.substr(0, point.find('.'));
+  const std::string_view step = point.substr(use.size() + 1, point.find(':') - use.size() - 1);
+  const bool looks_without_proof = step == "seen" || step == "attempt" || step == "claim";
+  const auto end = [&](Act act) {
+    if (step == "absence") act.blind = true;
+    if (looks_without_proof) act.del = Trouble::kClosed;
+    return act;
+  };
+  if (use == "repeat") return {Create(dice), Repeat()};
+  if (use == "revoke") return {Create(dice), end(Revoke())};
+  if (use == "expiry") {
+    const seconds ttl(60 + dice.Below(60));
+    return {Create(dice, ttl), end(Wait(ttl + seconds(1)))};
+  }
+  if (use == "look") {
+    Act lost = Create(dice);
+    lost.post = dice.Of({Trouble::kActedClosed, Trouble::kActedReset, Trouble::kTruncated, Trouble::kTwiceClosed});
+    return {lost, Wait(seconds(95))};
+  }
+  Act create = Create(dice);
+  if (step == "abandon") create.post = Trouble::kRefused;
+  if (step == "take_back" || step == "delete" || step == "death") create.post = Trouble::kInactive;
+  return {create};
+}
+
+void AddTrouble(Dice& dice, Act& act) {
+  if (dice.OneIn(2)) {
+    act.post =
+        dice.Of({Trouble::kClosed, Trouble::kActedClosed, Trouble::kActedReset, Trouble::kTwiceClosed,
+                 Trouble::kTruncated, Trouble::kAnswerTwice, Trouble::kBadGateway, Trouble::kLateAct, Trouble::kLateAct,
+                 Trouble::kSlow, Trouble::kTooSlow, Trouble::kRefused, Trouble::kThrottled, Trouble::kInactive});
+    act.apply_delay = dice.Of<seconds>({seconds(0), seconds(30), minutes(5), hours(2)});
+  }
+  if (dice.OneIn(3)) {
+    act.del = dice.Of({Trouble::kClosed, Trouble::kActedClosed, Trouble::kActedReset, Trouble::kTwiceClosed,
+                       Trouble::kTruncated, Trouble::kAnswerTwice, Trouble::kBadGateway, Trouble::kThrottled});
+  }
+  if (dice.OneIn(4)) {
+    act.get = dice.Of({Trouble::kClosed, Trouble::kTruncated, Trouble::kAnswerTwice, Trouble::kBadGateway});
+  }
+  act.blind = dice.OneIn(8);
+  act.down = dice.OneIn(12);
+}
+
+Act Any(Dice& dice) {
+  Act act;
+  switch (dice.Below(8)) {
+    case 0:
+    case 1:
+    case 2:
+      act = Create(dice, dice.OneIn(2) ? kLong : seconds(60 + dice.Below(600)));
+      break;
+    case 3:
+      act = Repeat(dice.Below(2));
+      break;
+    case 4:
+    case 5:
+      act = Revoke(dice.Below(3));
+      break;
+    default:
+      act = Wait(dice.OneIn(2) ? seconds(1 + dice.Below(120)) : seconds(dice.Below(4000)));
+      break;
+  }
+  AddTrouble(dice, act);
+  if (dice.OneIn(2)) return act;
+  std::size_t point = dice.Below(kPointCount);
+  // While GitLab holds a request, the harness cannot tell whose it is: only a path knows.
+  while (kPoints[point].ends_with(":sent")) point = dice.Below(kPointCount);
+  act.crash = Drawn(dice, point);
+  act.crash->pass = static_cast<std::uint32_t>(1 + dice.Below(2));
+  if (dice.OneIn(2)) {
+    act.crash->where = Crash::Where::kTime;
+    act.crash->after = microseconds(dice.Below(30'000));
+  }
+  return act;
+}
+
+std::string_view NameOf(Trouble trouble) {
+  static constexpr std::array<std::string_view, 14> kNames = {
+      "none",        "closed",   "acted-closed", "acted-reset", "twice-closed", "truncated", "answer-twice",
+      "bad-gateway", "late-act", "slow",         "too-slow",    "refused",      "throttled", "inactive"};
+  return kNames[static_cast<std::size_t>(trouble)];
+}
+
+std::string Seconds(std::string_view name, seconds value) {
+  return " " + std::string(name) + "=" + std::to_string(value.count()) + "s";
+}
+
+std::string Describe(const Act& act) {
+  std::string out;
+  switch (act.kind) {
+    case Act::Kind::kCreate:
+      out = std::string("create ") + (act.project ? "project" : "user") + Seconds("ttl", act.ttl);
+      break;
+    case Act::Kind::kRepeat:
+      out = "repeat " + std::to_string(act.which);
+      break;
+    case Act::Kind::kRevoke:
+      out = "revoke " + std::to_string(act.which);
+      break;
+    case Act::Kind::kWait:
+      out = "wait" + Seconds("for", act.wait);
+      break;
+  }
+  for (const auto& [name, trouble] :
+       {std::pair("post", act.post), std::pair("delete", act.del), std::pair("get", act.get)}) {
+    if (trouble == Trouble::kNone) continue;
+    out.append(" ").append(name).append("=").append(NameOf(trouble));
+    if (trouble == Trouble::kLateAct) out += Seconds("after", act.apply_delay);
+  }
+  if (act.blind) out += " blind";
+  if (act.down) out += " down";
+  if (!act.crash.has_value()) return out;
+  const Crash& crash = *act.crash;
+  out += crash.kill ? ", kill" : ", stop" + Seconds("for", crash.stopped_for);
+  if (crash.where == Crash::Where::kTime) return out + " after " + std::to_string(crash.after.count()) + "us";
+  return out + " at " + std::string(kPoints[crash.point]) + " (pass " + std::to_string(crash.pass) + ")";
+}
+
+}  // namespace
+
+Scenario Draw(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario;
+  scenario.seed = seed;
+  if (dice.OneIn(2)) scenario.acts.push_back(Any(dice));
+  const std::size_t point = seed % kPointCount;
+  for (Act& act : PathTo(dice, kPoints[point])) scenario.acts.push_back(std::move(act));
+  scenario.acts.back().crash = Drawn(dice, point);
+  const std::size_t more = 1 + dice.Below(4);
+  for (std::size_t i = 0; i < more; ++i) scenario.acts.push_back(Any(dice));
+  return scenario;
+}
+
+std::string Describe(const Scenario& scenario) {
+  std::string out;
+  for (const Act& act : scenario.acts) out += (out.empty() ? "" : " | ") + Describe(act);
+  return out;
+}
+
+}  // namespace tokenbroker
