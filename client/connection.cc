@@ -6,6 +6,7 @@
 
 #include <utility>
 
+#include "server/base/error.h"
 #include "server/base/time_text.h"
 
 namespace tokenbroker {
@@ -30,6 +31,18 @@ grpc::ChannelArguments ChannelSettings() {
   return settings;
 }
 
+absl::Status BadOption(const char* option, const std::string& message) {
+  return Error(absl::StatusCode::kInvalidArgument, "CLIENT_OPTION_INVALID", message).Meta("option", option);
+}
+
+absl::Status CheckAddress(const std::string& address) {
+  if (address.empty()) return BadOption("address", "no address of a broker is given");
+  if (address.starts_with("http://") || address.starts_with("https://")) {
+    return BadOption("address", "the broker's address is written host:port, without http:// or https://: " + address);
+  }
+  return absl::OkStatus();
+}
+
 WallTime WallNow() {
   return std::chrono::time_point_cast<Duration>(
       WallTime(duration_cast<Duration>(std::chrono::system_clock::now().time_since_epoch())));
@@ -50,8 +63,14 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(std::string address
 
 std::shared_ptr<Connection::Stub> Connection::Current() {
   const std::lock_guard lock(mutex_);
-  if (std::chrono::steady_clock::now() - last_read_ >= reread_interval_) ReadAgain();
+  ReadIfOld();
   return stub_;
+}
+
+std::shared_ptr<grpc::Channel> Connection::CurrentChannel() {
+  const std::lock_guard lock(mutex_);
+  ReadIfOld();
+  return channel_;
 }
 
 std::shared_ptr<Connection::Stub> Connection::Renew(const std::shared_ptr<Stub>& refused) {
@@ -72,6 +91,10 @@ std::string Connection::Complaint() const {
   return "";
 }
 
+void Connection::ReadIfOld() {
+  if (std::chrono::steady_clock::now() - last_read_ >= reread_interval_) ReadAgain();
+}
+
 void Connection::ReadAgain() {
   last_read_ = std::chrono::steady_clock::now();
   absl::StatusOr<Credentials> read = ReadCredentials(paths_);
@@ -88,7 +111,22 @@ void Connection::MakeChannel() {
   options.pem_private_key = std::string(credentials_.key_pem.Reveal());
   const std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::SslCredentials(options);
   Wipe(options.pem_private_key);
-  stub_ = v1::TokenService::NewStub(grpc::CreateCustomChannel(address_, credentials, ChannelSettings()));
+  channel_ = grpc::CreateCustomChannel(address_, credentials, ChannelSettings());
+  stub_ = v1::TokenService::NewStub(channel_);
+}
+
+absl::StatusOr<std::unique_ptr<Connection>> OpenConnection(TokenClientOptions options) {
+  const absl::Status address = CheckAddress(options.address);
+  if (!address.ok()) return address;
+  return Connection::Open(
+      std::move(options.address),
+      {std::move(options.ca_file), std::move(options.certificate_file), std::move(options.key_file)},
+      options.reread_interval);
+}
+
+gpr_timespec GrpcDeadline(Deadline deadline) {
+  const Duration left = duration_cast<Duration>(deadline - std::chrono::steady_clock::now());
+  return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_micros(left.count(), GPR_TIMESPAN));
 }
 
 }  // namespace tokenbroker

@@ -68,6 +68,7 @@ FakeBroker::FakeBroker(TestAuthority& authority) {
   int port = 0;
   builder.AddListeningPort("127.0.0.1:0", grpc::SslServerCredentials(options), &port);
   builder.RegisterService(this);
+  builder.RegisterService(&admin_);
   server_ = builder.BuildAndStart();
   if (server_ == nullptr) std::abort();
   // Not localhost: the resolver of gRPC leaks a few bytes with each name, which LeakSanitizer would report.
@@ -190,6 +191,23 @@ grpc::Status FakeBroker::GetCaller(grpc::ServerContext* context, const v1::GetCa
   grant.add_scopes("read_repository");
   grant.set_max_access_level(30);
   grant.mutable_max_ttl()->set_seconds(28'800);
+  return grpc::Status::OK;
+}
+
+void FakeAdmin::SetAudit(std::vector<v1::AuditRecord> records) {
+  const std::lock_guard lock(mutex_);
+  audit_ = std::move(records);
+}
+
+grpc::Status FakeAdmin::ExportAudit(grpc::ServerContext* /*context*/, const v1::ExportAuditRequest* request,
+                                    grpc::ServerWriter<v1::ExportAuditResponse>* writer) {
+  const std::lock_guard lock(mutex_);
+  for (const v1::AuditRecord& record : audit_) {
+    if (request->has_after() && record.seq() <= request->after().seq()) continue;
+    v1::ExportAuditResponse response;
+    *response.mutable_record() = record;
+    writer->Write(response);
+  }
   return grpc::Status::OK;
 }
 

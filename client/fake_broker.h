@@ -12,6 +12,7 @@
 #include "server/base/clock.h"
 #include "server/base/error.h"
 #include "tests/support/test_certificates.h"
+#include "tokenbroker/v1/admin_service.grpc.pb.h"
 #include "tokenbroker/v1/token_service.grpc.pb.h"
 
 namespace tokenbroker {
@@ -28,6 +29,20 @@ struct Refusal {
   grpc::Status ToGrpc() const;
 };
 
+// What AdminService does, for FakeBroker.
+class FakeAdmin final : public v1::AdminService::Service {
+ public:
+  void SetAudit(std::vector<v1::AuditRecord> records);
+
+ private:
+  // Without regard to from_time.
+  grpc::Status ExportAudit(grpc::ServerContext* context, const v1::ExportAuditRequest* request,
+                           grpc::ServerWriter<v1::ExportAuditResponse>* writer) override;
+
+  std::mutex mutex_;
+  std::vector<v1::AuditRecord> audit_;
+};
+
 // Thread-safe.
 class FakeBroker final : public v1::TokenService::Service {
  public:
@@ -41,6 +56,8 @@ class FakeBroker final : public v1::TokenService::Service {
   void PlanNext(const Refusal& refusal);
   // Sets what the next tokens are called at "GitLab", whatever it is.
   void SetSecret(const std::string& secret);
+
+  FakeAdmin& admin() { return admin_; }
 
   // What arrived, in order, refused calls included.
   std::vector<v1::CreateTokenRequest> creates() const;
@@ -72,6 +89,7 @@ class FakeBroker final : public v1::TokenService::Service {
   std::vector<std::string> peers_;
   std::vector<std::chrono::steady_clock::time_point> times_;
   std::deque<v1::Token> tokens_;
+  FakeAdmin admin_;
   std::string address_;
   std::unique_ptr<grpc::Server> server_;
 };

@@ -18,27 +18,10 @@ constexpr Duration kCreateNeeds = seconds(2);
 
 Duration Left(Deadline deadline) { return duration_cast<Duration>(deadline - std::chrono::steady_clock::now()); }
 
-// gRPC's monotonic clock is the steady clock, but its epoch is its own affair.
-gpr_timespec GrpcDeadline(Deadline deadline) {
-  return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_micros(Left(deadline).count(), GPR_TIMESPAN));
-}
-
 absl::Status WithMessage(const absl::Status& status, const std::string& message) {
   absl::Status changed(status.code(), message);
   status.ForEachPayload([&](absl::string_view url, const absl::Cord& value) { changed.SetPayload(url, value); });
   return changed;
-}
-
-absl::Status BadOption(const char* option, const std::string& message) {
-  return Error(absl::StatusCode::kInvalidArgument, "CLIENT_OPTION_INVALID", message).Meta("option", option);
-}
-
-absl::Status CheckAddress(const std::string& address) {
-  if (address.empty()) return BadOption("address", "no address of a broker is given");
-  if (address.starts_with("http://") || address.starts_with("https://")) {
-    return BadOption("address", "the broker's address is written host:port, without http:// or https://: " + address);
-  }
-  return absl::OkStatus();
 }
 
 class GrpcTokenClient final : public TokenClient {
@@ -173,14 +156,10 @@ absl::StatusOr<std::vector<v1::Token>> TokenClient::ListAll(bool show_closed, De
 }
 
 absl::StatusOr<std::unique_ptr<TokenClient>> MakeTokenClient(TokenClientOptions options) {
-  const absl::Status address = CheckAddress(options.address);
-  if (!address.ok()) return address;
-  absl::StatusOr<std::unique_ptr<Connection>> connection =
-      Connection::Open(std::move(options.address),
-                       {std::move(options.ca_file), std::move(options.certificate_file), std::move(options.key_file)},
-                       options.reread_interval);
+  const RetryPolicy retry = options.retry;
+  absl::StatusOr<std::unique_ptr<Connection>> connection = OpenConnection(std::move(options));
   if (!connection.ok()) return connection.status();
-  return std::make_unique<GrpcTokenClient>(*std::move(connection), options.retry);
+  return std::make_unique<GrpcTokenClient>(*std::move(connection), retry);
 }
 
 }  // namespace tokenbroker

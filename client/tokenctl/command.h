@@ -43,6 +43,7 @@ struct Shared {
   Deadline deadline() const { return DeadlineIn(timeout); }
 };
 
+void AddAudit(CLI::App& app, Shared& shared);
 void AddCreate(CLI::App& app, Shared& shared);
 void AddGet(CLI::App& app, Shared& shared);
 void AddList(CLI::App& app, Shared& shared);

@@ -61,6 +61,7 @@ int Main(int argc, char** argv) {
   app.footer(kExitCodes);
   app.require_subcommand(0, 1);
   AddShared(app, shared);
+  AddAudit(app, shared);
   AddCreate(app, shared);
   AddGet(app, shared);
   AddList(app, shared);

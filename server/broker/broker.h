@@ -100,6 +100,9 @@ class Broker {
   Task<absl::StatusOr<Token>> Revoke(CallContext call, Caller caller, TokenId id);
   CallerView GetCaller(const Caller& caller) const;
 
+  // For AdminService. One page of the audit, see Ledger::ReadAudit; NOT_GRANTED without the verb audit.
+  Task<absl::StatusOr<std::vector<AuditRecord>>> ReadAudit(Caller caller, AuditQuery query);
+
   // Where the work of calls lives; a drain waits for it.
   TaskScope& scope();
 

@@ -48,6 +48,7 @@ constexpr char kPolicy[] = R"pb(
         verbs: "revoke"
         targets { user: 42 }
       }
+      grants { verbs: "audit" verbs: "reconcile" }
     }
   }
   bindings { callers: "ci" roles: "maker" }

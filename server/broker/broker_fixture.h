@@ -30,7 +30,7 @@ class FixedPolicy final : public PolicySource {
 };
 
 // Caller "ci" may have tokens of user 42 and of projects acme/*; caller "other" nothing; caller "warden" may read and
-// revoke others' tokens there. User 42 is "demo", project 7 is "acme/payments".
+// revoke others' tokens there and administer the broker. User 42 is "demo", project 7 is "acme/payments".
 class BrokerTest : public testing::Test {
  protected:
   BrokerTest();

@@ -36,7 +36,11 @@ struct Core {
 absl::Status Refuse(Core& core, const Caller& caller, std::string_view method, const AccessRequest& request,
                     const Decision& decision, const Policy& policy);
 
+// Whether the caller may use this verb of AdminService: NOT_GRANTED, counted and noted, if not.
+absl::Status AdmitAdmin(Core& core, const Caller& caller, std::string_view method, Verb verb);
+
 // The use cases; see broker.h.
+Task<absl::StatusOr<std::vector<AuditRecord>>> ReadAuditPage(Core* core, Caller caller, AuditQuery query);
 Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller caller, CreateRequest request);
 Task<absl::StatusOr<Token>> GetToken(Core* core, Caller caller, TokenId id);
 Task<absl::StatusOr<ListPage>> ListTokens(Core* core, Caller caller, ListRequest request);

@@ -1,6 +1,5 @@
 #pragma once
-// The audit: what happened, in an order that cannot be changed afterwards without being noticed. Each process start is
-// a writer with a random name; its events are numbered from 1, and each carries the hash of the one before.
+// The audit as SQLite keeps it; see server/domain/audit_record.h.
 
 #include <cstdint>
 #include <string>
@@ -10,17 +9,11 @@
 #include "absl/status/statusor.h"
 #include "server/base/clock.h"
 #include "server/base/random.h"
+#include "server/domain/audit_record.h"
+#include "server/ledger/ledger.h"
 #include "server/ledger/sqlite_db.h"
 
 namespace tokenbroker {
-
-struct AuditEvent {
-  WallTime time;
-  std::string kind;      // "token.pending", "token.active", ..., "refusal", "refusals".
-  std::string token_id;  // Empty if it is about none.
-  std::string caller;
-  std::string body;  // A JSON object.
-};
 
 // The chain of this process. Used on the ledger's strand alone.
 class AuditChain {
@@ -45,8 +38,8 @@ class AuditChain {
   Place place_;
 };
 
-// SHA-256 over the previous hash and the event's canonical text; 32 bytes.
-std::string HashOf(const std::string& previous, const std::string& writer, std::int64_t seq, const AuditEvent& event);
+// At most query.limit records in the order of (writer, seq); see Ledger::ReadAudit.
+absl::StatusOr<std::vector<AuditRecord>> ReadAuditPage(SqliteDb& db, const AuditQuery& query);
 
 // Walks every writer's chain. OK, or DATA_LOSS naming the first record that does not fit.
 absl::Status VerifyChains(SqliteDb& db);

@@ -2,6 +2,7 @@
 // Testonly: a real ledger whose writes fail when a test says so: before anything is written, as with a full disk, or
 // after it was, as with a COMMIT whose answer is lost. Reads always work.
 
+#include <atomic>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,6 +19,8 @@ class FaultyLedger final : public Ledger {
   explicit FaultyLedger(Ledger& real) : real_(real) {}
   // For every write from now on.
   void set_fault(Fault fault) { fault_ = fault; }
+  // Pages of the audit that were asked for so far.
+  int audit_pages() const { return audit_pages_; }
 
   WallTime Now() const override { return real_.Now(); }
   Task<absl::StatusOr<DurableIntent>> Begin(IntentSpec spec) override {
@@ -57,6 +60,10 @@ class FaultyLedger final : public Ledger {
     return real_.FindRequest(std::move(caller), std::move(key));
   }
   Task<absl::StatusOr<Counts>> Count() override { return real_.Count(); }
+  Task<absl::StatusOr<std::vector<AuditRecord>>> ReadAudit(AuditQuery query) override {
+    ++audit_pages_;
+    return real_.ReadAudit(std::move(query));
+  }
   Task<absl::StatusOr<std::optional<WallTime>>> NextDue() override { return real_.NextDue(); }
   void NoteRefusal(Refusal refusal) override { real_.NoteRefusal(std::move(refusal)); }
 
@@ -81,6 +88,7 @@ class FaultyLedger final : public Ledger {
   }
 
   Ledger& real_;
+  std::atomic<int> audit_pages_ = 0;
   Fault fault_ = Fault::kNone;
 };
 

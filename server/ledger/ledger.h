@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "server/base/clock.h"
 #include "server/base/task.h"
+#include "server/domain/audit_record.h"
 #include "server/domain/durable_intent.h"
 #include "server/domain/token.h"
 
@@ -81,6 +82,19 @@ struct ListQuery {
   int limit = 50;
   // Only rows older than this one (create_time, id), as the last row of the page before.
   std::optional<std::pair<WallTime, TokenId>> after;
+};
+
+// Where a reader of the audit is: after this record.
+struct AuditPosition {
+  std::string writer;
+  std::int64_t seq = 0;
+};
+
+struct AuditQuery {
+  std::optional<AuditPosition> after;
+  // Of each writer only what comes from its first record of this time or later on, without a gap.
+  std::optional<WallTime> from_time;
+  int limit = 500;
 };
 
 // A caller was refused; kept for the audit in bounded number.
@@ -154,6 +168,10 @@ class Ledger {
     std::int64_t parked = 0;
   };
   virtual Task<absl::StatusOr<Counts>> Count() = 0;
+
+  // One page of the audit in the order of (writer, seq); fewer than `limit` records are the last ones. A read of its
+  // own: whoever takes long between two pages holds nothing.
+  virtual Task<absl::StatusOr<std::vector<AuditRecord>>> ReadAudit(AuditQuery query) = 0;
 
   // --- The broker's own work ---
 

@@ -4,6 +4,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "server/ledger/audit_chain.h"
 #include "server/ledger/claims.h"
 #include "server/ledger/life.h"
 #include "server/ledger/lock_file.h"
@@ -105,6 +106,11 @@ class SqliteLedger final : public Ledger {
 
   Task<absl::StatusOr<Counts>> Count() override {
     return reader_.Run<Counts>([](Transaction& transaction) { return CountRows(transaction); });
+  }
+
+  Task<absl::StatusOr<std::vector<AuditRecord>>> ReadAudit(AuditQuery query) override {
+    return reader_.Run<std::vector<AuditRecord>>(
+        [query = std::move(query)](Transaction& transaction) { return ReadAuditPage(transaction.db, query); });
   }
 
   Task<absl::StatusOr<std::vector<TokenRecord>>> ClaimDue(int limit) override {

@@ -255,6 +255,17 @@ absl::StatusOr<CompiledGrant> Compiler::CompileRule(const pb::Grant& grant, cons
   }
 
   if (out.verbs.empty()) return Bad(at + ".verbs", "at least one verb is required");
+  const auto is_admin = [](Verb verb) { return verb == Verb::kReconcile || verb == Verb::kAudit; };
+  if (std::any_of(out.verbs.begin(), out.verbs.end(), is_admin)) {
+    // A target beside them would look as if they ended there.
+    if (!std::all_of(out.verbs.begin(), out.verbs.end(), is_admin)) {
+      return Bad(at + ".verbs", "reconcile and audit need a grant of their own, without targets");
+    }
+    if (!out.targets.empty())
+      return Bad(at + ".targets", "has no place beside reconcile and audit: they are about all");
+    if (!out.scopes.empty()) return Bad(at + ".scopes", "has no place beside reconcile and audit: they are about all");
+    return out;
+  }
   if (out.targets.empty()) return Bad(at + ".targets", "at least one target is required");
   const bool makes_tokens = std::any_of(out.verbs.begin(), out.verbs.end(),
                                         [](Verb verb) { return verb == Verb::kCreate || verb == Verb::kRotate; });

@@ -121,6 +121,17 @@ bool Engine::CoversAsWritten(const Caller& caller, const AccessRequest& request)
   });
 }
 
+Decision Engine::DecideAdmin(const Caller& caller, Verb verb) const {
+  for (const CompiledGrant& deny : compiled_.denies) {
+    const bool everything = deny.verbs.empty() && deny.targets.empty() && deny.scopes.empty() && deny.instance.empty();
+    if (everything || HasVerb(deny, verb)) return Refused(deny.place + " denies it");
+  }
+  for (const auto& grant : GrantsFor(caller)) {
+    if (HasVerb(*grant, verb)) return {absl::OkStatus(), grant->role, grant->place + " covers it"};
+  }
+  return Refused("no grant of the caller has the verb " + std::string(NameOf(verb)));
+}
+
 std::vector<GrantView> Engine::GrantsOf(const Caller& caller) const {
   std::vector<GrantView> views;
   for (const auto& grant : GrantsFor(caller)) {

@@ -54,6 +54,7 @@ class Engine final : public Policy {
   Decision DecideAsWritten(const Caller& caller, const AccessRequest& request) const override;
   Decision Decide(const Caller& caller, const AccessRequest& request, const TargetFacts& facts) const override;
   bool CoversAsWritten(const Caller& caller, const AccessRequest& request) const override;
+  Decision DecideAdmin(const Caller& caller, Verb verb) const override;
   std::vector<GrantView> GrantsOf(const Caller& caller) const override;
 
  private:

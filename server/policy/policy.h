@@ -79,6 +79,9 @@ class Policy {
   // Whether a grant of the caller covers the target as it is written, so that its absence may be told.
   virtual bool CoversAsWritten(const Caller& caller, const AccessRequest& request) const = 0;
 
+  // Whether a grant of the caller has this verb of AdminService (kReconcile, kAudit), which is about no target.
+  virtual Decision DecideAdmin(const Caller& caller, Verb verb) const = 0;
+
   virtual std::vector<GrantView> GrantsOf(const Caller& caller) const = 0;
 };
 

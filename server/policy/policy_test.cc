@@ -194,6 +194,27 @@ TEST(PolicyTest, ReadingNeedsVerbAndTargetAlone) {
   EXPECT_EQ(decision.detail, "roles.operator.grants[0] does not grant the verb audit");
 }
 
+TEST(PolicyTest, TheAdministrationIsOpenedByItsOwnVerbsAlone) {
+  constexpr char kAdmins[] = R"(
+    callers { name: "web" identities { dns: "web" } }
+    callers { name: "ops" identities { dns: "ops" } }
+    roles { key: "all" value { grants { verbs: "create" verbs: "read" verbs: "revoke" targets { project: "acme/*" }
+                               scopes: "api" self_extending: true max_access_level: 50 max_ttl: "30d" } } }
+    roles { key: "auditor" value { grants { verbs: "audit" } } }
+    bindings { callers: "web" callers: "ops" roles: "all" }
+    bindings { callers: "ops" roles: "auditor" })";
+  const auto policy = Make(kAdmins);
+  EXPECT_TRUE(policy->DecideAdmin(kOps, Verb::kAudit).status.ok());
+  EXPECT_EQ(policy->DecideAdmin(kOps, Verb::kAudit).role, "auditor");
+  ExpectNotGranted(policy->DecideAdmin(kOps, Verb::kReconcile));
+  ExpectNotGranted(policy->DecideAdmin(kWeb, Verb::kAudit));
+
+  ExpectNotGranted(Make(std::string(kAdmins) + "denies { verbs: 'audit' }")->DecideAdmin(kOps, Verb::kAudit));
+  ExpectNotGranted(Make(std::string(kAdmins) + "denies { }")->DecideAdmin(kOps, Verb::kAudit));
+  EXPECT_TRUE(
+      Make(std::string(kAdmins) + "denies { targets { user: 1 } }")->DecideAdmin(kOps, Verb::kAudit).status.ok());
+}
+
 TEST(PolicyTest, UsersThatCannotBeTargets) {
   struct Row {
     void (*set)(TargetFacts&);

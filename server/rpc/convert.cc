@@ -64,13 +64,10 @@ void ReadExpiration(const v1::Token& token, CreateRequest& request, Violations& 
     }
     request.ttl = seconds(ttl.seconds()) + Duration(ttl.nanos() / 1000);
   } else if (token.has_expire_time()) {
-    const auto& time = token.expire_time();
-    if (time.seconds() > kTimestampMaxSeconds || time.seconds() < kTimestampMinSeconds || time.nanos() < 0 ||
-        time.nanos() > kNanosMax) {
+    request.expire_time = ToTime(token.expire_time());
+    if (!request.expire_time.has_value()) {
       violations.push_back({"token.expire_time", "is not a valid google.protobuf.Timestamp"});
-      return;
     }
-    request.expire_time = WallTime(seconds(time.seconds()) + Duration(time.nanos() / 1000));
   } else {
     violations.push_back({"token.expiration", "is required: one of ttl and expire_time"});
   }
@@ -100,18 +97,6 @@ void RefuseFloods(const v1::Token& token, Violations& violations) {
   };
   refuse(token.scopes_size(), "token.scopes");
   refuse(token.labels_size(), "token.labels");
-}
-
-void SetTime(WallTime time, google::protobuf::Timestamp& out) {
-  const std::int64_t micros = MicrosOf(time);
-  std::int64_t whole = micros / 1'000'000;
-  std::int64_t rest = micros % 1'000'000;
-  if (rest < 0) {
-    rest += 1'000'000;
-    --whole;
-  }
-  out.set_seconds(whole);
-  out.set_nanos(static_cast<std::int32_t>(rest * 1000));
 }
 
 v1::TokenState ToProto(TokenState state) {
@@ -160,24 +145,6 @@ v1::RevokeReason ToProto(RevokeReason reason) {
   return v1::REVOKE_REASON_UNSPECIFIED;
 }
 
-void SetTarget(const ResolvedTarget& target, v1::Target& out) {
-  out.set_instance(target.instance);
-  switch (target.kind) {
-    case TargetKind::kUser:
-      out.set_user(std::to_string(target.id));
-      return;
-    case TargetKind::kProject:
-      out.set_project(target.path);
-      return;
-    case TargetKind::kGroup:
-      out.set_group(target.path);
-      return;
-    case TargetKind::kServiceAccount:
-      out.set_service_account(target.path);
-      return;
-  }
-}
-
 }  // namespace
 
 absl::StatusOr<CreateRequest> ToCreateRequest(const v1::CreateTokenRequest& proto) {
@@ -213,14 +180,52 @@ ListRequest ToListRequest(const v1::ListTokensRequest& proto) {
   return {proto.page_size(), proto.page_token(), proto.show_closed()};
 }
 
+void FromTime(WallTime time, google::protobuf::Timestamp& out) {
+  const std::int64_t micros = MicrosOf(time);
+  std::int64_t whole = micros / 1'000'000;
+  std::int64_t rest = micros % 1'000'000;
+  if (rest < 0) {
+    rest += 1'000'000;
+    --whole;
+  }
+  out.set_seconds(whole);
+  out.set_nanos(static_cast<std::int32_t>(rest * 1000));
+}
+
+std::optional<WallTime> ToTime(const google::protobuf::Timestamp& time) {
+  if (time.seconds() > kTimestampMaxSeconds || time.seconds() < kTimestampMinSeconds || time.nanos() < 0 ||
+      time.nanos() > kNanosMax) {
+    return std::nullopt;
+  }
+  return WallTime(seconds(time.seconds()) + Duration(time.nanos() / 1000));
+}
+
+void FromTarget(const ResolvedTarget& target, v1::Target& out) {
+  out.set_instance(target.instance);
+  switch (target.kind) {
+    case TargetKind::kUser:
+      out.set_user(std::to_string(target.id));
+      return;
+    case TargetKind::kProject:
+      out.set_project(target.path);
+      return;
+    case TargetKind::kGroup:
+      out.set_group(target.path);
+      return;
+    case TargetKind::kServiceAccount:
+      out.set_service_account(target.path);
+      return;
+  }
+}
+
 void FromToken(const Token& token, v1::Token& out) {
   if (!token.id.empty()) out.set_name(ResourceName(token.id));
   out.set_display_name(token.display_name);
   out.set_purpose(token.purpose);
-  SetTarget(token.target, *out.mutable_target());
+  FromTarget(token.target, *out.mutable_target());
   for (const std::string& scope : token.scopes) out.add_scopes(scope);
   out.set_access_level(token.access_level);
-  SetTime(token.expire_time, *out.mutable_expire_time());
+  FromTime(token.expire_time, *out.mutable_expire_time());
   for (const auto& [key, value] : token.labels) (*out.mutable_labels())[key] = value;
   // A token that was only checked has no state.
   if (!token.id.empty()) out.set_state(ToProto(token.state));
@@ -235,10 +240,10 @@ void FromToken(const Token& token, v1::Token& out) {
     upstream.set_name(token.upstream_name);
     if (token.upstream_expire_date.has_value()) upstream.set_expire_date(FormatDate(*token.upstream_expire_date));
   }
-  SetTime(token.create_time, *out.mutable_create_time());
-  if (token.revoke_time.has_value()) SetTime(*token.revoke_time, *out.mutable_revoke_time());
-  if (token.last_used_time.has_value()) SetTime(*token.last_used_time, *out.mutable_last_used_time());
-  if (token.reconcile_time.has_value()) SetTime(*token.reconcile_time, *out.mutable_reconcile_time());
+  FromTime(token.create_time, *out.mutable_create_time());
+  if (token.revoke_time.has_value()) FromTime(*token.revoke_time, *out.mutable_revoke_time());
+  if (token.last_used_time.has_value()) FromTime(*token.last_used_time, *out.mutable_last_used_time());
+  if (token.reconcile_time.has_value()) FromTime(*token.reconcile_time, *out.mutable_reconcile_time());
 }
 
 void FromCallerView(const CallerView& view, v1::Caller& out) {

@@ -13,6 +13,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/rpc/admin_service.h"
+#include "server/rpc/token_service.h"
 
 namespace tokenbroker {
 namespace {
@@ -74,7 +76,7 @@ std::shared_ptr<grpc::ServerCredentials> Credentials(const RpcServerOptions& opt
 
 class Server final : public RpcServer {
  public:
-  explicit Server(TokenServiceParts parts) : service_(parts) {}
+  explicit Server(ServiceParts parts) : reception_(parts), tokens_(reception_), admin_(reception_) {}
   ~Server() override {
     if (server_ != nullptr) Shutdown(Duration(0));
   }
@@ -94,7 +96,8 @@ class Server final : public RpcServer {
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsPerConnection);
     builder.SetMaxReceiveMessageSize(kRequestMaxBytes);
     builder.AddListeningPort(options.address, Credentials(options), &port_);
-    builder.RegisterService(&service_);
+    builder.RegisterService(&tokens_);
+    builder.RegisterService(&admin_);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr || port_ == 0) {
       server_ = nullptr;
@@ -115,14 +118,16 @@ class Server final : public RpcServer {
   }
 
  private:
-  TokenService service_;
+  const Reception reception_;
+  TokenService tokens_;
+  AdminService admin_;
   std::unique_ptr<grpc::Server> server_;
   int port_ = 0;
 };
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const RpcServerOptions& options, TokenServiceParts parts) {
+absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const RpcServerOptions& options, ServiceParts parts) {
   const absl::Status files = CheckFiles(options);
   if (!files.ok()) return files;
   auto server = std::make_unique<Server>(parts);

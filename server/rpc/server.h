@@ -6,7 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "server/base/clock.h"
-#include "server/rpc/token_service.h"
+#include "server/rpc/reception.h"
 
 namespace tokenbroker {
 
@@ -22,7 +22,7 @@ class RpcServer {
  public:
   // Serves on return. Fails, in one sentence that names file or address, if a file cannot be used, if key and
   // certificate are no pair, or if the port is taken: never shared with another process.
-  static absl::StatusOr<std::unique_ptr<RpcServer>> Start(const RpcServerOptions& options, TokenServiceParts parts);
+  static absl::StatusOr<std::unique_ptr<RpcServer>> Start(const RpcServerOptions& options, ServiceParts parts);
   virtual ~RpcServer() = default;
 
   virtual int port() const = 0;

@@ -24,8 +24,8 @@ using prometheus::Histogram;
 using Words = std::span<const std::string_view>;
 
 // The closed sets of label values: what is none of them becomes "other".
-constexpr std::array<std::string_view, 5> kMethods = {"CreateToken", "GetToken", "ListTokens", "RevokeToken",
-                                                      "GetCaller"};
+constexpr std::array<std::string_view, 6> kMethods = {"CreateToken", "GetToken",  "ListTokens",
+                                                      "RevokeToken", "GetCaller", "ExportAudit"};
 constexpr std::array<std::string_view, 17> kCodes = {
     "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
     "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",

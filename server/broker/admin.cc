@@ -1,0 +1,32 @@
+// What those may do who run the broker: behind verbs of their own.
+
+#include <string>
+#include <utility>
+
+#include "server/base/error.h"
+#include "server/broker/core.h"
+
+namespace tokenbroker {
+
+absl::Status AdmitAdmin(Core& core, const Caller& caller, std::string_view method, Verb verb) {
+  const std::shared_ptr<const Policy> policy = core.parts.policies.Current();
+  const Decision decision = policy->DecideAdmin(caller, verb);
+  if (decision.status.ok()) return absl::OkStatus();
+  const std::string reason = ReasonOf(decision.status);
+  core.parts.metrics.Decided(false, reason);
+  core.parts.log.Info("refused", {{"caller", caller.name},
+                                  {"method", method},
+                                  {"reason", reason},
+                                  {"why", decision.detail},
+                                  {"policy", policy->version()}});
+  core.parts.ledger.NoteRefusal({caller.name, std::string(method), reason, decision.detail, policy->version()});
+  return decision.status;
+}
+
+Task<absl::StatusOr<std::vector<AuditRecord>>> ReadAuditPage(Core* core, Caller caller, AuditQuery query) {
+  const absl::Status admitted = AdmitAdmin(*core, caller, "ExportAudit", Verb::kAudit);
+  if (!admitted.ok()) co_return admitted;
+  co_return co_await core->parts.ledger.ReadAudit(std::move(query));
+}
+
+}  // namespace tokenbroker
