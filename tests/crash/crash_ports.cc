@@ -4,7 +4,7 @@
 #include <utility>
 #include <vector>
 
-#include "tests/crash/forwarding.h"
+#include "tests/support/forwarding.h"
 
 namespace tokenbroker {
 namespace {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "server/base/error.h"
-#include "tests/crash/forwarding.h"
+#include "tests/support/forwarding.h"
 
 namespace tokenbroker {
 namespace {

@@ -7,58 +7,15 @@
 #include "server/base/task_scope.h"
 #include "server/domain/expiry.h"
 #include "server/ledger/stored_rows.h"
+#include "tests/support/forwarding.h"
 
 namespace tokenbroker::sim {
 namespace {
 
-// Passes everything on.
-class ThroughLedger : public Ledger {
+class PostBeforeIntent final : public ForwardingLedger {
  public:
-  explicit ThroughLedger(Ledger& real) : real_(real) {}
-
-  WallTime Now() const override { return real_.Now(); }
-  Task<absl::StatusOr<DurableIntent>> Begin(IntentSpec spec) override { return real_.Begin(std::move(spec)); }
-  Task<absl::StatusOr<Token>> Activate(TokenId id, MadeUpstream made, WallTime expire_time) override {
-    return real_.Activate(std::move(id), std::move(made), expire_time);
-  }
-  Task<absl::Status> Abandon(TokenId id, std::string why) override {
-    return real_.Abandon(std::move(id), std::move(why));
-  }
-  Task<absl::StatusOr<Token>> StartRevoking(TokenId id, RevokeReason reason,
-                                            std::optional<MadeUpstream> made) override {
-    return real_.StartRevoking(std::move(id), reason, std::move(made));
-  }
-  Task<absl::StatusOr<TokenRecord>> RequestRevocation(TokenId id, std::string caller) override {
-    return real_.RequestRevocation(std::move(id), std::move(caller));
-  }
-  Task<absl::StatusOr<Token>> RecordDeath(TokenId id, Proof proof) override {
-    return real_.RecordDeath(std::move(id), proof);
-  }
-  Task<absl::Status> RecordAttempt(TokenId id, WallTime next_attempt_time, bool parked, std::string why) override {
-    return real_.RecordAttempt(std::move(id), next_attempt_time, parked, std::move(why));
-  }
-  Task<absl::StatusOr<std::vector<TokenId>>> RecordLook(TokenId id, WallTime began,
-                                                        std::vector<MadeUpstream> found) override {
-    return real_.RecordLook(std::move(id), began, std::move(found));
-  }
-  Task<absl::StatusOr<TokenRecord>> Get(TokenId id) override { return real_.Get(std::move(id)); }
-  Task<absl::StatusOr<std::vector<Token>>> List(ListQuery query) override { return real_.List(std::move(query)); }
-  Task<absl::StatusOr<std::optional<RequestRecord>>> FindRequest(std::string caller, RequestKey key) override {
-    return real_.FindRequest(std::move(caller), std::move(key));
-  }
-  Task<absl::StatusOr<Counts>> Count() override { return real_.Count(); }
-  Task<absl::StatusOr<std::vector<TokenRecord>>> ClaimDue(int limit) override { return real_.ClaimDue(limit); }
-  Task<absl::StatusOr<std::optional<WallTime>>> NextDue() override { return real_.NextDue(); }
-  void NoteRefusal(Refusal refusal) override { real_.NoteRefusal(std::move(refusal)); }
-
- protected:
-  Ledger& real_;
-};
-
-class PostBeforeIntent final : public ThroughLedger {
- public:
-  PostBeforeIntent(Ledger& real, Executor& executor, Clock& clock)
-      : ThroughLedger(real), clock_(clock), scope_(executor) {}
+  PostBeforeIntent(std::unique_ptr<Ledger> real, Executor& executor, Clock& clock)
+      : ForwardingLedger(std::move(real)), clock_(clock), scope_(executor) {}
   Task<absl::StatusOr<DurableIntent>> Begin(IntentSpec spec) override {
     Token token = spec.token;
     token.state = TokenState::kPending;
@@ -71,17 +28,17 @@ class PostBeforeIntent final : public ThroughLedger {
  private:
   Task<void> WriteLater(IntentSpec spec) {
     co_await clock_.SleepUntil(clock_.Boot() + milliseconds(20));
-    (void)co_await real_.Begin(std::move(spec));
+    (void)co_await real().Begin(std::move(spec));
   }
   Clock& clock_;
   TaskScope scope_;
 };
 
-class NoLook final : public ThroughLedger {
+class NoLook final : public ForwardingLedger {
  public:
-  using ThroughLedger::ThroughLedger;
+  using ForwardingLedger::ForwardingLedger;
   Task<absl::StatusOr<std::vector<TokenRecord>>> ClaimDue(int limit) override {
-    absl::StatusOr<std::vector<TokenRecord>> due = co_await real_.ClaimDue(limit);
+    absl::StatusOr<std::vector<TokenRecord>> due = co_await real().ClaimDue(limit);
     if (due.ok()) {
       std::erase_if(*due,
                     [](const TokenRecord& each) { return each.pending || each.token.state == TokenState::kAbandoned; });
@@ -90,20 +47,21 @@ class NoLook final : public ThroughLedger {
   }
 };
 
-class LookWithoutSettle final : public ThroughLedger {
+class LookWithoutSettle final : public ForwardingLedger {
  public:
-  using ThroughLedger::ThroughLedger;
+  using ForwardingLedger::ForwardingLedger;
   Task<absl::StatusOr<std::vector<TokenId>>> RecordLook(TokenId id, WallTime began,
                                                         std::vector<MadeUpstream> found) override {
-    return real_.RecordLook(std::move(id), began + minutes(11), std::move(found));
+    return real().RecordLook(std::move(id), began + minutes(11), std::move(found));
   }
 };
 
-class ActivateBlindly final : public ThroughLedger {
+class ActivateBlindly final : public ForwardingLedger {
  public:
-  ActivateBlindly(Ledger& real, LedgerFile file) : ThroughLedger(real), file_(std::move(file)) {}
+  ActivateBlindly(std::unique_ptr<Ledger> real, LedgerFile file)
+      : ForwardingLedger(std::move(real)), file_(std::move(file)) {}
   Task<absl::StatusOr<Token>> Activate(TokenId id, MadeUpstream made, WallTime expire_time) override {
-    absl::StatusOr<Token> token = co_await real_.Activate(id, std::move(made), expire_time);
+    absl::StatusOr<Token> token = co_await real().Activate(id, std::move(made), expire_time);
     if (!token.ok() || token->state == TokenState::kActive) co_return token;
     const absl::Status done = ExecuteInLedger(
         file_.path, file_.vfs, "UPDATE tokens SET state = 'ACTIVE', revoke_reason = '' WHERE id = '" + id + "'");
@@ -115,11 +73,11 @@ class ActivateBlindly final : public ThroughLedger {
   LedgerFile file_;
 };
 
-class NoFamilyLook final : public ThroughLedger {
+class NoFamilyLook final : public ForwardingLedger {
  public:
-  using ThroughLedger::ThroughLedger;
+  using ForwardingLedger::ForwardingLedger;
   Task<absl::StatusOr<std::vector<TokenRecord>>> ClaimDue(int limit) override {
-    absl::StatusOr<std::vector<TokenRecord>> due = co_await real_.ClaimDue(limit);
+    absl::StatusOr<std::vector<TokenRecord>> due = co_await real().ClaimDue(limit);
     if (due.ok()) {
       for (TokenRecord& each : *due) {
         if (each.token.state == TokenState::kRevoking) each.token.scopes = {"read_api"};
@@ -129,11 +87,11 @@ class NoFamilyLook final : public ThroughLedger {
   }
 };
 
-class RevocationForgotten final : public ThroughLedger {
+class RevocationForgotten final : public ForwardingLedger {
  public:
-  using ThroughLedger::ThroughLedger;
+  using ForwardingLedger::ForwardingLedger;
   Task<absl::StatusOr<TokenRecord>> RequestRevocation(TokenId id, std::string) override {
-    absl::StatusOr<TokenRecord> record = co_await real_.Get(std::move(id));
+    absl::StatusOr<TokenRecord> record = co_await real().Get(std::move(id));
     if (record.ok() && record->token.state == TokenState::kActive) {
       record->token.state = TokenState::kRevoking;
       record->token.revoke_reason = RevokeReason::kRequested;
@@ -142,48 +100,17 @@ class RevocationForgotten final : public ThroughLedger {
   }
 };
 
-class ThroughGitLab : public GitLab {
+class AbsenceIsDeath final : public ForwardingGitLab {
  public:
-  explicit ThroughGitLab(GitLab& real) : real_(real) {}
-
-  Task<Ended<Minted>> Mint(CallContext call, DurableIntent intent, MintSpec spec) override {
-    return real_.Mint(std::move(call), std::move(intent), std::move(spec));
-  }
-  Task<Ended<Deleted>> Revoke(CallContext call, UpstreamRef ref) override {
-    return real_.Revoke(std::move(call), std::move(ref));
-  }
-  Task<absl::StatusOr<std::optional<UpstreamToken>>> GetToken(CallContext call, UpstreamRef ref) override {
-    return real_.GetToken(std::move(call), std::move(ref));
-  }
-  Task<absl::StatusOr<bool>> ProvesAbsence(CallContext call, UpstreamRef ref) override {
-    return real_.ProvesAbsence(std::move(call), std::move(ref));
-  }
-  Task<absl::StatusOr<std::vector<UpstreamToken>>> ListTokens(CallContext call, UpstreamQuery query) override {
-    return real_.ListTokens(std::move(call), std::move(query));
-  }
-  Task<absl::StatusOr<TargetFacts>> Resolve(CallContext call, Target target) override {
-    return real_.Resolve(std::move(call), std::move(target));
-  }
-  Task<absl::StatusOr<IssuerFacts>> CheckIssuer(CallContext call) override {
-    return real_.CheckIssuer(std::move(call));
-  }
-  std::optional<Duration> Skew() const override { return real_.Skew(); }
-
- protected:
-  GitLab& real_;
-};
-
-class AbsenceIsDeath final : public ThroughGitLab {
- public:
-  using ThroughGitLab::ThroughGitLab;
+  using ForwardingGitLab::ForwardingGitLab;
   Task<absl::StatusOr<bool>> ProvesAbsence(CallContext, UpstreamRef) override { co_return true; }
 };
 
-class UnknownIsRefused final : public ThroughGitLab {
+class UnknownIsRefused final : public ForwardingGitLab {
  public:
-  using ThroughGitLab::ThroughGitLab;
+  using ForwardingGitLab::ForwardingGitLab;
   Task<Ended<Minted>> Mint(CallContext call, DurableIntent intent, MintSpec spec) override {
-    Ended<Minted> end = co_await real_.Mint(std::move(call), std::move(intent), std::move(spec));
+    Ended<Minted> end = co_await real().Mint(std::move(call), std::move(intent), std::move(spec));
     if (auto* unknown = std::get_if<Unknown>(&end)) {
       const absl::Status why = std::move(unknown->why);
       end.emplace<Refused>().why = why;
@@ -205,33 +132,34 @@ const std::vector<std::pair<Plant, std::string_view>>& Plants() {
   return plants;
 }
 
-std::unique_ptr<Ledger> WithPlant(Plant plant, Ledger& real, Executor& executor, Clock& clock, LedgerFile file) {
+std::unique_ptr<Ledger> WithPlant(Plant plant, std::unique_ptr<Ledger> real, Executor& executor, Clock& clock,
+                                  LedgerFile file) {
   switch (plant) {
     case Plant::kPostBeforeIntent:
-      return std::make_unique<PostBeforeIntent>(real, executor, clock);
+      return std::make_unique<PostBeforeIntent>(std::move(real), executor, clock);
     case Plant::kNoLook:
-      return std::make_unique<NoLook>(real);
+      return std::make_unique<NoLook>(std::move(real));
     case Plant::kLookWithoutSettle:
-      return std::make_unique<LookWithoutSettle>(real);
+      return std::make_unique<LookWithoutSettle>(std::move(real));
     case Plant::kActivateBlindly:
-      return std::make_unique<ActivateBlindly>(real, std::move(file));
+      return std::make_unique<ActivateBlindly>(std::move(real), std::move(file));
     case Plant::kNoFamilyLook:
-      return std::make_unique<NoFamilyLook>(real);
+      return std::make_unique<NoFamilyLook>(std::move(real));
     case Plant::kRevocationForgotten:
-      return std::make_unique<RevocationForgotten>(real);
+      return std::make_unique<RevocationForgotten>(std::move(real));
     default:
-      return std::make_unique<ThroughLedger>(real);
+      return real;
   }
 }
 
-std::unique_ptr<GitLab> WithPlant(Plant plant, GitLab& real) {
+std::unique_ptr<GitLab> WithPlant(Plant plant, std::unique_ptr<GitLab> real) {
   switch (plant) {
     case Plant::kAbsenceIsDeath:
-      return std::make_unique<AbsenceIsDeath>(real);
+      return std::make_unique<AbsenceIsDeath>(std::move(real));
     case Plant::kUnknownIsRefused:
-      return std::make_unique<UnknownIsRefused>(real);
+      return std::make_unique<UnknownIsRefused>(std::move(real));
     default:
-      return std::make_unique<ThroughGitLab>(real);
+      return real;
   }
 }
 

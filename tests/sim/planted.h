@@ -36,7 +36,8 @@ struct LedgerFile {
 };
 
 // The port with the fault in it; the port itself if the fault is elsewhere.
-std::unique_ptr<Ledger> WithPlant(Plant plant, Ledger& real, Executor& executor, Clock& clock, LedgerFile file);
-std::unique_ptr<GitLab> WithPlant(Plant plant, GitLab& real);
+std::unique_ptr<Ledger> WithPlant(Plant plant, std::unique_ptr<Ledger> real, Executor& executor, Clock& clock,
+                                  LedgerFile file);
+std::unique_ptr<GitLab> WithPlant(Plant plant, std::unique_ptr<GitLab> real);
 
 }  // namespace tokenbroker::sim

@@ -103,11 +103,9 @@ bool Server::Start() {
     process_->Kill();
     return false;
   }
-  ledger_ = *std::move(ledger);
-  seen_ledger_ = WithPlant(plant_, *ledger_, *process_, *process_, {options.path, options.vfs});
-  upstream_.emplace(sky_, *process_, host_);
-  seen_upstream_ = WithPlant(plant_, *upstream_);
-  const BrokerParts parts = {*process_, *process_,       draw_,          *seen_ledger_, *seen_upstream_,
+  ledger_ = WithPlant(plant_, *std::move(ledger), *process_, *process_, {options.path, options.vfs});
+  upstream_ = WithPlant(plant_, std::make_unique<Upstream>(sky_, *process_, host_));
+  const BrokerParts parts = {*process_, *process_,       draw_,          *ledger_, *upstream_,
                              *slots_,   lab_.policies(), lab_.metrics(), log_};
   broker_ = std::make_unique<Broker>(parts, BrokerOptions{name_, "main", minutes(10)});
   broker_->StartLifecycle();
@@ -135,9 +133,7 @@ void Server::BuryProcess() {
     (void)process_->RunOut([] { return false; });
   }
   broker_.reset();
-  seen_upstream_.reset();
   upstream_.reset();
-  seen_ledger_.reset();
   ledger_.reset();
   slots_.reset();
   process_.reset();

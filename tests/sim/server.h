@@ -79,9 +79,7 @@ class Server {
   std::unique_ptr<Process> process_;
   std::optional<Slots> slots_;
   std::unique_ptr<Ledger> ledger_;
-  std::unique_ptr<Ledger> seen_ledger_;  // With the planted fault.
-  std::optional<Upstream> upstream_;
-  std::unique_ptr<GitLab> seen_upstream_;
+  std::unique_ptr<GitLab> upstream_;
   std::unique_ptr<Broker> broker_;
 };
 

@@ -46,6 +46,9 @@ class ForwardingLedger : public Ledger {
     return real_->FindRequest(std::move(caller), std::move(key));
   }
   Task<absl::StatusOr<Counts>> Count() override { return real_->Count(); }
+  Task<absl::StatusOr<std::vector<AuditRecord>>> ReadAudit(AuditQuery query) override {
+    return real_->ReadAudit(std::move(query));
+  }
   Task<absl::StatusOr<std::vector<TokenRecord>>> ClaimDue(int limit) override { return real_->ClaimDue(limit); }
   Task<absl::StatusOr<std::optional<WallTime>>> NextDue() override { return real_->NextDue(); }
   void NoteRefusal(Refusal refusal) override { real_->NoteRefusal(std::move(refusal)); }
