@@ -36,7 +36,7 @@ std::string RequestId(std::uint64_t seed, std::size_t number) {
 class Run {
  public:
   Run(const Scenario& scenario, const std::string& broker, const std::string& plant)
-      : scenario_(scenario), world_(broker, plant) {}
+      : scenario_(scenario), world_(broker, plant, scenario.administrator) {}
 
   Outcome Play() {
     try {
@@ -162,6 +162,7 @@ class Run {
       Compare(moment);
     }
     for (const std::string& route : world_.gitlab().UnknownRoutes()) Differ("the simulator does not know " + route);
+    if (scenario_.seed % 8 == 0 && world_.house().StopBroker() != 0) Differ("the broker did not end well in quiet");
   }
 
   const Scenario& scenario_;

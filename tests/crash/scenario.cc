@@ -77,10 +77,11 @@ std::vector<Act> PathTo(Dice& dice, std::string_view point) {
   const bool looks_without_proof = step == "seen" || step == "attempt" || step == "claim";
   const auto end = [&](Act act) {
     if (step == "absence") act.blind = true;
-    if (looks_without_proof) act.del = Trouble::kClosed;
+    if (looks_without_proof) act.del = Trouble::kBadGateway;  // libcurl repeats a DELETE whose connection dies.
     return act;
   };
   if (use == "repeat") return {Create(dice), Repeat()};
+  if (point == "revoke.claim:after") return {Create(dice), end(Revoke()), Wait(seconds(60))};
   if (use == "revoke") return {Create(dice), end(Revoke())};
   if (use == "expiry") {
     const seconds ttl(60 + dice.Below(60));
@@ -99,10 +100,10 @@ std::vector<Act> PathTo(Dice& dice, std::string_view point) {
 
 void AddTrouble(Dice& dice, Act& act) {
   if (dice.OneIn(2)) {
-    act.post =
-        dice.Of({Trouble::kClosed, Trouble::kActedClosed, Trouble::kActedReset, Trouble::kTwiceClosed,
-                 Trouble::kTruncated, Trouble::kAnswerTwice, Trouble::kBadGateway, Trouble::kLateAct, Trouble::kLateAct,
-                 Trouble::kSlow, Trouble::kTooSlow, Trouble::kRefused, Trouble::kThrottled, Trouble::kInactive});
+    act.post = dice.Of({Trouble::kClosed, Trouble::kActedClosed, Trouble::kActedReset, Trouble::kTwiceClosed,
+                        Trouble::kTruncated, Trouble::kAnswerTwice, Trouble::kBadGateway, Trouble::kLateAct,
+                        Trouble::kLateAct, Trouble::kLateAct, Trouble::kLateAct, Trouble::kSlow, Trouble::kTooSlow,
+                        Trouble::kRefused, Trouble::kThrottled, Trouble::kInactive});
     act.apply_delay = dice.Of<seconds>({seconds(0), seconds(30), minutes(5), hours(2)});
   }
   if (dice.OneIn(3)) {
@@ -114,6 +115,22 @@ void AddTrouble(Dice& dice, Act& act) {
   }
   act.blind = dice.OneIn(8);
   act.down = dice.OneIn(12);
+}
+
+// Whether an act of this kind, or what it leaves behind, may come to the point. While GitLab holds a request, the
+// harness cannot tell whose it is: only a path knows.
+bool Fits(std::string_view point, Act::Kind kind) {
+  if (point.ends_with(":sent")) return false;
+  switch (kind) {
+    case Act::Kind::kCreate:
+      return point.starts_with("create") || point.starts_with("call");
+    case Act::Kind::kRepeat:
+      return point.starts_with("repeat") || point.starts_with("call");
+    case Act::Kind::kRevoke:
+      return point.starts_with("revoke");
+    default:
+      return !point.starts_with("repeat") && !point.starts_with("call");
+  }
 }
 
 Act Any(Dice& dice) {
@@ -138,8 +155,7 @@ Act Any(Dice& dice) {
   AddTrouble(dice, act);
   if (dice.OneIn(2)) return act;
   std::size_t point = dice.Below(kPointCount);
-  // While GitLab holds a request, the harness cannot tell whose it is: only a path knows.
-  while (kPoints[point].ends_with(":sent")) point = dice.Below(kPointCount);
+  while (!Fits(kPoints[point], act.kind)) point = dice.Below(kPointCount);
   act.crash = Drawn(dice, point);
   act.crash->pass = static_cast<std::uint32_t>(1 + dice.Below(2));
   if (dice.OneIn(2)) {
@@ -197,17 +213,23 @@ Scenario Draw(std::uint64_t seed) {
   Dice dice(seed);
   Scenario scenario;
   scenario.seed = seed;
-  if (dice.OneIn(2)) scenario.acts.push_back(Any(dice));
   const std::size_t point = seed % kPointCount;
+  // What an administrator does not find is gone: only others must ask what a 404 means.
+  scenario.administrator = !dice.OneIn(3) && kPoints[point].find(".absence:") == std::string_view::npos;
+  if (dice.OneIn(2)) {
+    scenario.acts.push_back(Any(dice));
+    scenario.acts.push_back(Wait(seconds(61)));  // What the broker has cached of that trouble is forgotten.
+  }
   for (Act& act : PathTo(dice, kPoints[point])) scenario.acts.push_back(std::move(act));
   scenario.acts.back().crash = Drawn(dice, point);
   const std::size_t more = 1 + dice.Below(4);
   for (std::size_t i = 0; i < more; ++i) scenario.acts.push_back(Any(dice));
+  for (Act& act : scenario.acts) act.project = act.project || !scenario.administrator;
   return scenario;
 }
 
 std::string Describe(const Scenario& scenario) {
-  std::string out;
+  std::string out = scenario.administrator ? "" : "maintainer";
   for (const Act& act : scenario.acts) out += (out.empty() ? "" : " | ") + Describe(act);
   return out;
 }

@@ -55,13 +55,14 @@ struct Act {
 
   Trouble post = Trouble::kNone, del = Trouble::kNone, get = Trouble::kNone;  // Of the next request of that method.
   std::chrono::seconds apply_delay{0};
-  bool blind = false;  // The issuer is no administrator meanwhile.
+  bool blind = false;  // The issuer sees neither project nor other users' tokens meanwhile.
   bool down = false;   // No request is answered meanwhile.
   std::optional<Crash> crash;
 };
 
 struct Scenario {
   std::uint64_t seed = 0;
+  bool administrator = true;  // The issuer; else a maintainer of the project, and there are no tokens for users.
   std::vector<Act> acts;
 };
 

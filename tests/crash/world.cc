@@ -20,6 +20,9 @@ constexpr char kDeletePath[] = "access_tokens/[0-9]+$";
 constexpr char kListPath[] = "access_tokens$";
 constexpr char kGetTarget[] = "access_tokens([?]|/[0-9])";
 
+constexpr int kMaintainer = 40;
+constexpr int kNoMember = 0;
+
 Fault FaultFor(Trouble trouble, seconds apply_delay) {
   Fault fault;
   switch (trouble) {
@@ -77,7 +80,11 @@ std::string ReplaceOnce(std::string text, const std::string& from, const std::st
 
 }  // namespace
 
-World::World(const std::string& broker, const std::string& plant) : control_(MapControl(house_.path("control"))) {
+World::World(const std::string& broker, const std::string& plant, bool administrator)
+    : control_(MapControl(house_.path("control"))), administrator_(administrator) {
+  issuer_user_ = gitlab().TokensNamed("broker").front().user_id;
+  gitlab().SetAdmin(issuer_user_, administrator);
+  SetSight(true);
   control_.point = kPointCount;
   house_.command() = {broker, "--control", house_.path("control"), "--plant", plant};
   house_.policy() = ReplaceOnce(house_.policy(), "max_ttl: 8h", "max_ttl: 720h");
@@ -148,9 +155,16 @@ void World::Begin(const Act& act) {
   Plan("POST", kPostPath, act.post, act.apply_delay);
   Plan("DELETE", kDeletePath, act.del, act.apply_delay);
   Plan("GET", kGetTarget, act.get, act.apply_delay);
-  if (!act.blind) return;
+  SetSight(!act.blind);
+}
+
+void World::SetSight(bool sees) {
+  if (!administrator_) {
+    gitlab().AddProjectMember(house_.project(), issuer_user_, sees ? kMaintainer : kNoMember);
+    return;
+  }
   gitlab_sim::Settings settings = gitlab().settings();
-  settings.admin_flag_lost = true;
+  settings.admin_flag_lost = !sees;
   gitlab().set_settings(settings);
 }
 
@@ -225,9 +239,7 @@ void World::End() {
   crash_.reset();
   awaited_.clear();
   gitlab().ClearFaults();
-  gitlab_sim::Settings settings = gitlab().settings();
-  settings.admin_flag_lost = false;
-  gitlab().set_settings(settings);
+  SetSight(true);
   Revive();
 }
 

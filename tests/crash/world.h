@@ -27,8 +27,9 @@ struct Misbehaviour {
 // Used on one thread. Members throw Misbehaviour.
 class World {
  public:
-  // `broker`: the program, with the planted fault of this name.
-  World(const std::string& broker, const std::string& plant);
+  // `broker`: the program, with the planted fault of this name. The issuer is an administrator or a maintainer of the
+  // project.
+  World(const std::string& broker, const std::string& plant, bool administrator);
   ~World();
 
   gitlab_sim::GitLabSim& gitlab() { return house_.gitlab(); }
@@ -64,6 +65,7 @@ class World {
   };
 
   void Plan(const char* method, const char* path, Trouble trouble, std::chrono::seconds apply_delay);
+  void SetSight(bool sees);
   void Await(const char* method, const char* path, std::chrono::seconds then_pass);
   void Arm(const Crash& crash);
   void Attend();
@@ -74,6 +76,8 @@ class World {
 
   House house_;
   Control& control_;
+  const bool administrator_;
+  std::int64_t issuer_user_ = 0;
   std::unique_ptr<TokenClient> client_;
   std::optional<Crash> crash_;
   std::chrono::steady_clock::time_point began_;

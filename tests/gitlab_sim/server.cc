@@ -1,5 +1,6 @@
 #include "tests/gitlab_sim/server.h"
 
+#include <algorithm>
 #include <future>
 #include <optional>
 #include <utility>
@@ -160,9 +161,18 @@ void Server::MoveClock(milliseconds by) {
   std::promise<void> moved;
   // On the loop's thread, so that a request that was seen has its delay already.
   loop.Dispatch([this, by, &moved] {
-    offset_ms_ += by.count();
-    if (by.count() > 0) moved_forward_ms_ += by.count();
-    RunDue();
+    if (by.count() <= 0) offset_ms_ += by.count();
+    for (milliseconds left = by; left.count() > 0;) {
+      milliseconds piece = left;
+      if (!delayed_.empty()) {
+        const auto due = std::chrono::ceil<milliseconds>(delayed_.begin()->first - DelayClock());
+        piece = std::clamp(due, milliseconds(0), left);
+      }
+      offset_ms_ += piece.count();
+      moved_forward_ms_ += piece.count();
+      left -= piece;
+      RunDue();
+    }
     moved.set_value();
   });
   moved.get_future().wait();

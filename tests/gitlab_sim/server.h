@@ -33,7 +33,7 @@ class Server {
 
   // The machine's wall clock plus an offset. From any thread.
   TimePoint Now() const;
-  // Whatever a move forward makes due has happened on return.
+  // Whatever a move forward makes due has happened on return, each at its own time.
   void MoveClock(std::chrono::milliseconds by);
 
   // Takes a request; the reply may come later. On the loop's thread.
