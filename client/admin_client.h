@@ -1,8 +1,10 @@
 #pragma once
 // The calls of those who run a broker (AdminService), for tokenctl: no retries, since a person sees the failure.
 
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -20,6 +22,14 @@ class AdminClient {
   virtual absl::Status ExportAudit(const v1::ExportAuditRequest& request,
                                    const std::function<absl::Status(const v1::AuditRecord&)>& take,
                                    Deadline deadline) = 0;
+
+  // All pages as one answer.
+  virtual absl::StatusOr<v1::ListUnknownTokensResponse> ListUnknownTokens(Deadline deadline) = 0;
+  // Exactly these, by their ids at GitLab (at least one), or none.
+  virtual absl::StatusOr<std::vector<v1::Token>> AdoptTokens(const std::vector<std::int64_t>& upstream_ids,
+                                                             Deadline deadline) = 0;
+  virtual absl::StatusOr<std::vector<v1::Token>> RevokeUnknownTokens(const std::vector<std::int64_t>& upstream_ids,
+                                                                     Deadline deadline) = 0;
 };
 
 // As MakeTokenClient.

@@ -47,6 +47,7 @@ void AddAudit(CLI::App& app, Shared& shared);
 void AddCreate(CLI::App& app, Shared& shared);
 void AddGet(CLI::App& app, Shared& shared);
 void AddList(CLI::App& app, Shared& shared);
+void AddReconcile(CLI::App& app, Shared& shared);
 void AddRevoke(CLI::App& app, Shared& shared);
 void AddWhoami(CLI::App& app, Shared& shared);
 

@@ -65,6 +65,7 @@ int Main(int argc, char** argv) {
   AddCreate(app, shared);
   AddGet(app, shared);
   AddList(app, shared);
+  AddReconcile(app, shared);
   AddRevoke(app, shared);
   AddWhoami(app, shared);
   try {

@@ -49,11 +49,20 @@ Task<absl::StatusOr<std::vector<AuditRecord>>> Broker::ReadAudit(Caller caller, 
   return ReadAuditPage(impl_.get(), std::move(caller), std::move(query));
 }
 
+Task<absl::StatusOr<Findings>> Broker::ListUnknown(Caller caller) {
+  return ListUnknownTokens(impl_.get(), std::move(caller));
+}
+
+Task<absl::StatusOr<std::vector<Token>>> Broker::TakeInUnknown(CallContext call, Caller caller, UnknownChoice choice) {
+  return tokenbroker::TakeInUnknown(impl_.get(), std::move(call), std::move(caller), std::move(choice));
+}
+
 TaskScope& Broker::scope() { return impl_->scope; }
 
 void Broker::StartLifecycle() {
   impl_->scope.Spawn(impl_->issuer.Run(impl_->stop));
   impl_->scope.Spawn(impl_->lifecycle.Run(impl_->stop));
+  impl_->scope.Spawn(impl_->reconciler.Run(impl_->stop));
 }
 
 bool Broker::Drain(Duration patience) {

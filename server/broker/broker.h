@@ -16,6 +16,7 @@
 #include "server/base/secret.h"
 #include "server/base/task.h"
 #include "server/base/task_scope.h"
+#include "server/broker/findings.h"
 #include "server/domain/caller.h"
 #include "server/domain/target.h"
 #include "server/domain/token.h"
@@ -59,6 +60,14 @@ struct ListPage {
   std::string next_page_token;
 };
 
+// Which unknown tokens to adopt, or to revoke: exactly those listed, or all (of the adoptable ones).
+// FAILED_PRECONDITION, reason COUNT_DIFFERS, if they are not as many.
+struct UnknownChoice {
+  std::vector<std::int64_t> upstream_ids;  // Empty: all; then expected_count is required.
+  std::optional<int> expected_count;
+  bool revoke = false;
+};
+
 struct CallerView {
   Caller caller;
   std::vector<GrantView> grants;
@@ -82,6 +91,9 @@ struct BrokerOptions {
   std::string name;      // In every marker; see IsBrokerName.
   std::string instance;  // The GitLab instance's name in targets.
   Duration settle = minutes(10);
+  // From the beginning of one walk of the reconciler to that of the next, and the calls it may make.
+  Duration reconcile_every = minutes(10);
+  int reconcile_calls_per_minute = 60;
 };
 
 // Thread-safe: every method may be called from any thread; its work runs on the executor.
@@ -103,10 +115,14 @@ class Broker {
   // For AdminService. One page of the audit, see Ledger::ReadAudit; NOT_GRANTED without the verb audit.
   Task<absl::StatusOr<std::vector<AuditRecord>>> ReadAudit(Caller caller, AuditQuery query);
 
+  // The same; NOT_GRANTED without the verb reconcile.
+  Task<absl::StatusOr<Findings>> ListUnknown(Caller caller);
+  Task<absl::StatusOr<std::vector<Token>>> TakeInUnknown(CallContext call, Caller caller, UnknownChoice choice);
+
   // Where the work of calls lives; a drain waits for it.
   TaskScope& scope();
 
-  // Starts the jobs: expiry, revocation retries, looks. Once.
+  // Starts the jobs: expiry, revocation retries, looks, reconciliation. Once.
   void StartLifecycle();
   // Takes no new work of its own, and waits up to `patience` for what runs. True if all of it ended.
   bool Drain(Duration patience);

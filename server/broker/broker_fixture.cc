@@ -77,13 +77,16 @@ BrokerTest::BrokerTest() {
 }
 
 BrokerTest::~BrokerTest() {
-  if (broker_ != nullptr) Restart();
-  broker_.reset();
-  ledger_.reset();
+  Stop();
   std::filesystem::remove_all(std::filesystem::path(path_).parent_path());
 }
 
 void BrokerTest::Restart() {
+  Stop();
+  Open();
+}
+
+void BrokerTest::Stop() {
   if (broker_ != nullptr) {
     broker_->Drain(Duration(0));
     // Whatever still waits for the clock ends as the drain or its own limit says.
@@ -91,7 +94,11 @@ void BrokerTest::Restart() {
     ASSERT_EQ(broker_->scope().running(), 0u);
   }
   broker_.reset();
+  faulty_.reset();
   ledger_.reset();
+}
+
+void BrokerTest::Open() {
   slots_.emplace(loop_, loop_, metrics_, 64);
   absl::StatusOr<std::unique_ptr<Ledger>> ledger =
       OpenSqliteLedger({path_, "tb1", settle_}, loop_, loop_, random_, metrics_);
@@ -127,10 +134,10 @@ void BrokerTest::Settle() {
   }
 }
 
-void BrokerTest::Pass(Duration by) {
+void BrokerTest::Pass(Duration by, Duration step) {
   const BootTime end = loop_.Boot() + by;
   while (loop_.Boot() < end) {
-    loop_.Advance(std::min<Duration>(seconds(1), end - loop_.Boot()));
+    loop_.Advance(std::min<Duration>(step, end - loop_.Boot()));
     Settle();
   }
 }

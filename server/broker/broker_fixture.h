@@ -38,13 +38,16 @@ class BrokerTest : public testing::Test {
 
   // Another process start over the same ledger.
   void Restart();
+  // Its two halves: between them nobody uses the ledger's file.
+  void Stop();
+  void Open();
   void StartJobs();
 
   absl::StatusOr<Created> Create(const CreateRequest& request, CallContext call = {});
   absl::StatusOr<Token> Get(const TokenId& id, const std::string& caller = "ci");
   absl::StatusOr<Token> Revoke(const TokenId& id, const std::string& caller = "ci", CallContext call = {});
-  // Lets `by` pass in steps of at most a second, with all that the ledger's thread does in between.
-  void Pass(Duration by);
+  // Lets `by` pass in steps of at most `step`, with all that the ledger's thread does in between.
+  void Pass(Duration by, Duration step = seconds(1));
   // Runs until nothing is in work any more.
   void Settle();
 

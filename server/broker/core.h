@@ -6,6 +6,7 @@
 #include "server/broker/broker.h"
 #include "server/broker/issuer_watch.h"
 #include "server/broker/lifecycle.h"
+#include "server/broker/reconcile.h"
 #include "server/broker/targets.h"
 #include "server/broker/undertaker.h"
 
@@ -20,6 +21,7 @@ struct Core {
         issuer(parts),
         undertaker(parts, options.name),
         lifecycle(parts, options.name, scope, undertaker),
+        reconciler(parts, options, issuer, lifecycle),
         stop(parts.executor) {}
 
   BrokerParts parts;
@@ -29,6 +31,7 @@ struct Core {
   IssuerWatch issuer;
   Undertaker undertaker;
   Lifecycle lifecycle;
+  Reconciler reconciler;
   Event stop;  // Set by a drain: the jobs end.
 };
 
@@ -41,6 +44,9 @@ absl::Status AdmitAdmin(Core& core, const Caller& caller, std::string_view metho
 
 // The use cases; see broker.h.
 Task<absl::StatusOr<std::vector<AuditRecord>>> ReadAuditPage(Core* core, Caller caller, AuditQuery query);
+Task<absl::StatusOr<Findings>> ListUnknownTokens(Core* core, Caller caller);
+Task<absl::StatusOr<std::vector<Token>>> TakeInUnknown(Core* core, CallContext call, Caller caller,
+                                                       UnknownChoice choice);
 Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller caller, CreateRequest request);
 Task<absl::StatusOr<Token>> GetToken(Core* core, Caller caller, TokenId id);
 Task<absl::StatusOr<ListPage>> ListTokens(Core* core, Caller caller, ListRequest request);

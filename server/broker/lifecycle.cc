@@ -127,6 +127,7 @@ Task<void> Lifecycle::CountTokens() {
     parts_.metrics.SetTokens(NameOf(state), found == counts->by_state.end() ? 0 : found->second);
   }
   parts_.metrics.SetParked(counts->parked);
+  parts_.metrics.SetUpstreamRestored(parts_.ledger.UpstreamRestored());
   if (const std::optional<Duration> skew = parts_.gitlab.Skew()) parts_.metrics.SetUpstreamSkew(*skew);
 }
 

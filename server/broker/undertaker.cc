@@ -58,6 +58,8 @@ Task<void> Undertaker::Attempt(TokenRecord record) {
 }
 
 Task<bool> Undertaker::DeleteOnly(Token token) {
+  const absl::StatusOr<bool> another = co_await IsAnother(token);
+  if (!another.ok() || *another) co_return another.ok();
   const Ended<GitLab::Deleted> end = co_await parts_.gitlab.Revoke(CallContext(), RefOf(token));
   co_return std::holds_alternative<GitLab::Deleted>(end);
 }
@@ -65,10 +67,13 @@ Task<bool> Undertaker::DeleteOnly(Token token) {
 Task<absl::StatusOr<Proof>> Undertaker::Bury(Token token) {
   const absl::StatusOr<Slots::Slot> slot = co_await parts_.slots.Acquire(CallContext(), Lane::kRevoke);
   if (!slot.ok()) co_return slot.status();
-  const Ended<GitLab::Deleted> end = co_await parts_.gitlab.Revoke(CallContext(), RefOf(token));
-  absl::StatusOr<Proof> proof = Proof::kDeleted;
-  if (!std::holds_alternative<GitLab::Deleted>(end)) {
-    proof = co_await ProveWithoutDelete(token, WhyNot(end));
+  const absl::StatusOr<bool> another = co_await IsAnother(token);
+  if (!another.ok()) co_return another.status();
+  absl::StatusOr<Proof> proof = Proof::kAnotherToken;
+  if (!*another) {
+    const Ended<GitLab::Deleted> end = co_await parts_.gitlab.Revoke(CallContext(), RefOf(token));
+    proof = Proof::kDeleted;
+    if (!std::holds_alternative<GitLab::Deleted>(end)) proof = co_await ProveWithoutDelete(token, WhyNot(end));
   }
   const bool self_extending = AnySelfExtending(token.scopes);
   if (!proof.ok()) {
@@ -80,6 +85,14 @@ Task<absl::StatusOr<Proof>> Undertaker::Bury(Token token) {
     if (!family.ok()) co_return family;
   }
   co_return proof;
+}
+
+Task<absl::StatusOr<bool>> Undertaker::IsAnother(Token token) {
+  if (!parts_.ledger.UpstreamRestored()) co_return false;
+  const CallContext call(parts_.clock.Boot() + kReadFor);
+  const absl::StatusOr<std::optional<UpstreamToken>> seen = co_await parts_.gitlab.GetToken(call, RefOf(token));
+  if (!seen.ok()) co_return seen.status();
+  co_return seen->has_value() && (*seen)->name != token.upstream_name;
 }
 
 Task<absl::StatusOr<Proof>> Undertaker::ProveWithoutDelete(Token token, absl::Status why) {

@@ -34,6 +34,8 @@ class Undertaker {
  private:
   // The proof, or why there is none.
   Task<absl::StatusOr<Proof>> Bury(Token token);
+  // After a restore GitLab's numbers may stand for other tokens: whether this one's does.
+  Task<absl::StatusOr<bool>> IsAnother(Token token);
   Task<absl::StatusOr<Proof>> ProveWithoutDelete(Token token, absl::Status why);
   Task<absl::Status> BuryFamily(Token token);
   bool PastUpstreamMidnight(const Token& token) const;

@@ -22,10 +22,25 @@ std::string MarkerOf(std::string_view broker, const TokenId& id);
 // The token's name at GitLab.
 std::string UpstreamNameOf(std::string_view display_name, std::string_view broker, const TokenId& id);
 
+// "[tb:<broker>:", what the markers of all of a broker's tokens begin with.
+std::string MarkerStemOf(std::string_view broker);
+// The id in the marker of this broker at the end of a name; nothing if there is none.
+std::optional<TokenId> IdInMarker(std::string_view upstream_name, std::string_view broker);
+// The name without the marker at its end.
+std::string DisplayNameIn(std::string_view upstream_name);
+
 // Whether a name at GitLab ends in exactly this marker.
 bool EndsInMarker(std::string_view upstream_name, std::string_view marker);
 
 // The description at GitLab: "by=<caller> exp=<unix seconds> <purpose>", at most 255 characters.
 std::string UpstreamDescriptionOf(std::string_view caller, WallTime expire_time, std::string_view purpose);
+
+// What such a description says; nothing if it is none.
+struct UpstreamDescription {
+  std::string caller;
+  WallTime expire_time;
+  std::string purpose;
+};
+std::optional<UpstreamDescription> ParseUpstreamDescription(std::string_view text);
 
 }  // namespace tokenbroker

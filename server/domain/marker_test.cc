@@ -47,5 +47,33 @@ TEST(MarkerTest, Description) {
   EXPECT_LE(UpstreamDescriptionOf(std::string(64, 'c'), end, std::string(120, 'p')).size(), 255u);
 }
 
+TEST(MarkerTest, TheIdIsReadFromAMarkerOfOurOwnAtTheEndAlone) {
+  const std::string id = "06f3kxzzzzzzzzzzzzzzzzzzzz";
+  EXPECT_EQ(IdInMarker("nightly [tb:tb1:" + id + "]", "tb1"), id);
+  EXPECT_EQ(IdInMarker("a [tb:tb1:x] [tb:tb1:" + id + "]", "tb1"), id);
+  EXPECT_EQ(IdInMarker("nightly [tb:tb1:" + id + "]", "tb2"), std::nullopt);
+  EXPECT_EQ(IdInMarker("nightly [tb:tb1:" + id + "] ", "tb1"), std::nullopt);
+  EXPECT_EQ(IdInMarker("nightly [tb:tb1:" + id + "] and more]", "tb1"), std::nullopt);
+  EXPECT_EQ(IdInMarker("nightly [tb:tb1:short]", "tb1"), std::nullopt);
+  EXPECT_EQ(IdInMarker("", "tb1"), std::nullopt);
+  EXPECT_EQ(DisplayNameIn("nightly build [tb:tb1:" + id + "]"), "nightly build");
+  EXPECT_EQ(DisplayNameIn("other"), "other");
+}
+
+TEST(MarkerTest, ADescriptionIsReadAsItIsWritten) {
+  const WallTime end = FromMicros(1'800'000'000'000'000);
+  for (const std::string purpose : {"", "scan", "exp=1 by=you"}) {
+    const std::optional<UpstreamDescription> told = ParseUpstreamDescription(UpstreamDescriptionOf("ci", end, purpose));
+    ASSERT_TRUE(told.has_value()) << purpose;
+    EXPECT_EQ(told->caller, "ci");
+    EXPECT_EQ(told->expire_time, end);
+    EXPECT_EQ(told->purpose, purpose);
+  }
+  for (const char* other : {"", "by=ci", "by= exp=1", "by=ci exp=", "by=ci exp=x", "by=ci exp=1x", "by=ci exp=-1",
+                            "by=ci exp=99999999999999", "a by=ci exp=1", "by=a b exp=1"}) {
+    EXPECT_FALSE(ParseUpstreamDescription(other).has_value()) << other;
+  }
+}
+
 }  // namespace
 }  // namespace tokenbroker

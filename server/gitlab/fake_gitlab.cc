@@ -74,7 +74,9 @@ UpstreamToken FakeGitLab::Make(const MintSpec& spec, WallTime created_at) {
   UpstreamToken token;
   token.id = next_id_++;
   token.user_id = spec.target.kind == TargetKind::kUser ? spec.target.id : 10'000 + token.id;  // A bot of its own.
+  if (spec.target.kind == TargetKind::kProject) bots_[token.user_id] = spec.target;
   token.name = spec.name;
+  token.description = spec.description;
   token.scopes = spec.scopes;
   token.access_level = spec.access_level;
   token.created_at = created_at;
@@ -128,6 +130,7 @@ Task<Ended<GitLab::Deleted>> FakeGitLab::Revoke(CallContext, UpstreamRef ref) {
 
 Task<absl::StatusOr<std::optional<UpstreamToken>>> FakeGitLab::GetToken(CallContext, UpstreamRef ref) {
   CatchUp();
+  ++reads_;
   if (down_) co_return Unavailable();
   const auto found = tokens_.find(ref.token_id);
   if (found == tokens_.end()) co_return std::optional<UpstreamToken>();
@@ -137,6 +140,7 @@ Task<absl::StatusOr<std::optional<UpstreamToken>>> FakeGitLab::GetToken(CallCont
 }
 
 Task<absl::StatusOr<bool>> FakeGitLab::ProvesAbsence(CallContext, UpstreamRef ref) {
+  ++reads_;
   if (down_) co_return Unavailable();
   if (issuer_is_admin_) co_return true;
   co_return ref.target.kind == TargetKind::kProject&& projects_.contains(ref.target.id) &&
@@ -145,7 +149,11 @@ Task<absl::StatusOr<bool>> FakeGitLab::ProvesAbsence(CallContext, UpstreamRef re
 
 Task<absl::StatusOr<std::vector<UpstreamToken>>> FakeGitLab::ListTokens(CallContext, UpstreamQuery query) {
   CatchUp();
+  ++reads_;
   if (down_) co_return Unavailable();
+  if (query.whole_instance && !issuer_is_admin_) {
+    co_return Error(absl::StatusCode::kFailedPrecondition, "ISSUER_NOT_ALLOWED", "the issuer is no administrator");
+  }
   std::vector<UpstreamToken> found;
   for (const auto& [id, token] : tokens_) {
     if (query.user_id != 0 && token.user_id != query.user_id) continue;
@@ -155,11 +163,17 @@ Task<absl::StatusOr<std::vector<UpstreamToken>>> FakeGitLab::ListTokens(CallCont
     found.push_back(token);
     found.back().active = IsActive(token);
   }
+  if (query.limit > 0) {
+    std::stable_sort(found.begin(), found.end(),
+                     [](const UpstreamToken& a, const UpstreamToken& b) { return a.created_at < b.created_at; });
+    if (found.size() > static_cast<std::size_t>(query.limit)) found.resize(static_cast<std::size_t>(query.limit));
+  }
   co_return found;
 }
 
 Task<absl::StatusOr<TargetFacts>> FakeGitLab::Resolve(CallContext, Target target) {
   ++resolves_;
+  ++reads_;
   if (down_) co_return Unavailable();
   if (target.kind == TargetKind::kUser) {
     for (const auto& [id, facts] : users_) {
@@ -180,6 +194,18 @@ Task<absl::StatusOr<TargetFacts>> FakeGitLab::Resolve(CallContext, Target target
     co_return facts;
   }
   co_return NotFound();
+}
+
+Task<absl::StatusOr<ResolvedTarget>> FakeGitLab::TargetOf(CallContext, std::string instance, std::int64_t user_id) {
+  ++reads_;
+  if (down_) co_return Unavailable();
+  const auto bot = bots_.find(user_id);
+  if (bot != bots_.end()) co_return bot->second;
+  const auto user = users_.find(user_id);
+  if (user == users_.end()) co_return NotFound();
+  ResolvedTarget target = user->second.target;
+  target.instance = std::move(instance);
+  co_return target;
 }
 
 Task<absl::StatusOr<IssuerFacts>> FakeGitLab::CheckIssuer(CallContext) {

@@ -51,8 +51,20 @@ class FakeGitLab final : public GitLab {
   void AddProject(std::int64_t id, std::string path);
   void RemoveProject(std::int64_t id) { projects_.erase(id); }
 
-  // Makes what a POST asked for, whoever still listens. Returns its id.
-  std::int64_t CarryOut(const MintSpec& spec) { return Make(spec, Now()).id; }
+  // A token that is made without anybody's hearing of it; its id.
+  std::int64_t Plant(const MintSpec& spec) { return Make(spec, Now()).id; }
+  // Somebody revokes it in a browser.
+  void RevokeByHand(std::int64_t token_id) { tokens_.at(token_id).revoked = true; }
+  // GitLab is taken back to an earlier state, its numbers too.
+  struct Backup {
+    std::map<std::int64_t, UpstreamToken> tokens;
+    std::int64_t next_id = 0;
+  };
+  Backup TakeBackup() const { return {tokens_, next_id_}; }
+  void Restore(const Backup& backup) {
+    tokens_ = backup.tokens;
+    next_id_ = backup.next_id;
+  }
 
   // A token is used, as GitLab notes it.
   void Use(std::int64_t token_id);
@@ -68,6 +80,7 @@ class FakeGitLab final : public GitLab {
   int posts() const { return posts_; }
   int deletes() const { return deletes_; }
   int resolves() const { return resolves_; }
+  int reads() const { return reads_; }  // Of tokens and targets, resolves among them.
   const std::vector<MintSpec>& specs() const { return specs_; }
 
   Task<Ended<Minted>> Mint(CallContext call, DurableIntent intent, MintSpec spec) override;
@@ -76,6 +89,7 @@ class FakeGitLab final : public GitLab {
   Task<absl::StatusOr<bool>> ProvesAbsence(CallContext call, UpstreamRef ref) override;
   Task<absl::StatusOr<std::vector<UpstreamToken>>> ListTokens(CallContext call, UpstreamQuery query) override;
   Task<absl::StatusOr<TargetFacts>> Resolve(CallContext call, Target target) override;
+  Task<absl::StatusOr<ResolvedTarget>> TargetOf(CallContext call, std::string instance, std::int64_t user_id) override;
   Task<absl::StatusOr<IssuerFacts>> CheckIssuer(CallContext call) override;
   std::optional<Duration> Skew() const override { return skew_; }
 
@@ -99,12 +113,14 @@ class FakeGitLab final : public GitLab {
   std::int64_t next_id_ = 100;
   std::map<std::int64_t, TargetFacts> users_;
   std::map<std::int64_t, std::string> projects_;
+  std::map<std::int64_t, ResolvedTarget> bots_;  // Their projects.
   std::map<std::int64_t, UpstreamToken> tokens_;
   std::vector<std::pair<BootTime, MintSpec>> late_;
   std::vector<MintSpec> specs_;
   int posts_ = 0;
   int deletes_ = 0;
   int resolves_ = 0;
+  int reads_ = 0;
 };
 
 }  // namespace tokenbroker

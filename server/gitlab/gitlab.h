@@ -34,6 +34,7 @@ struct UpstreamToken {
   std::int64_t id = 0;
   std::int64_t user_id = 0;
   std::string name;
+  std::string description;  // Empty where GitLab keeps none.
   std::vector<std::string> scopes;
   bool revoked = false;
   bool active = false;   // Neither revoked nor expired, by GitLab's clock.
@@ -72,6 +73,9 @@ struct UpstreamQuery {
   std::string search;        // Part of the name, without case; empty: any. No blanks.
   std::optional<WallTime> created_after;
   bool active_only = false;  // Else all that are not revoked.
+  // Everybody's tokens, whatever the target: ISSUER_NOT_ALLOWED unless the issuer proves to be an administrator.
+  bool whole_instance = false;
+  int limit = 0;  // Only so many, the oldest by created_at, in that order. A hundred cost one call. 0: all.
 };
 
 // Who the broker itself is at GitLab.
@@ -123,6 +127,10 @@ class GitLab {
 
   // Resolves what a caller wrote. UPSTREAM_NOT_FOUND if it does not exist or cannot be seen.
   virtual Task<absl::StatusOr<TargetFacts>> Resolve(CallContext call, Target target) = 0;
+
+  // Whose a user's tokens are: the project whose bot it is, else the user itself. UPSTREAM_NOT_FOUND.
+  virtual Task<absl::StatusOr<ResolvedTarget>> TargetOf(CallContext call, std::string instance,
+                                                        std::int64_t user_id) = 0;
 
   // Asks GitLab who the issuer is.
   virtual Task<absl::StatusOr<IssuerFacts>> CheckIssuer(CallContext call) = 0;

@@ -1,7 +1,7 @@
 #include "server/gitlab/http_gitlab.h"
 
 #include <algorithm>
-#include <cctype>
+#include <cstdint>
 #include <utility>
 #include <vector>
 
@@ -9,6 +9,7 @@
 #include "server/base/json_writer.h"
 #include "server/domain/expiry.h"
 #include "server/gitlab/answer.h"
+#include "server/gitlab/bot_name.h"
 #include "server/gitlab/curl_loop.h"
 #include "server/gitlab/exchange.h"
 #include "server/gitlab/issuer.h"
@@ -43,23 +44,16 @@ absl::Status NotSupported(TargetKind kind) {
       .Precondition("TARGET_KIND", std::string(NameOf(kind)), "only users and projects are supported");
 }
 
+absl::Status NeedsAdministrator() {
+  return Error(absl::StatusCode::kFailedPrecondition, "ISSUER_NOT_ALLOWED",
+               "the issuer is no administrator (any more): it cannot list everybody's tokens");
+}
+
 bool IsSupported(TargetKind kind) { return kind == TargetKind::kUser || kind == TargetKind::kProject; }
 
 // Whether GitLab says that the issuer may not ask this. Any other failure, a 429 too, tells nothing about its rights.
 bool SaysMayNot(const HttpAnswer& answer) {
   return IsFromGitLab(answer) && (answer.status == 401 || answer.status == 403);
-}
-
-// "project_7_bot_...", "group_5_bot_...": GitLab makes such a user for each of its resource tokens.
-bool IsResourceBot(std::string_view username) {
-  for (const std::string_view kind : {"project_", "group_"}) {
-    if (!username.starts_with(kind)) continue;
-    std::string_view rest = username.substr(kind.size());
-    std::size_t digits = 0;
-    while (digits < rest.size() && std::isdigit(static_cast<unsigned char>(rest[digits])) != 0) ++digits;
-    if (digits > 0 && rest.substr(digits).starts_with("_bot")) return true;
-  }
-  return false;
 }
 
 std::string MintBody(const MintSpec& spec) {
@@ -174,13 +168,16 @@ class HttpGitLab final : public GitLab {
     if (!IsSupported(query.target.kind)) co_return NotSupported(query.target.kind);
     const absl::StatusOr<IssuerFacts> issuer = co_await KnownIssuer(call);
     if (!issuer.ok()) co_return issuer.status();
-    bool by_project = query.target.kind == TargetKind::kProject && !issuer->is_admin;
+    const bool of_project = query.target.kind == TargetKind::kProject && !query.whole_instance;
+    if (query.whole_instance && !issuer->is_admin) co_return NeedsAdministrator();
+    bool by_project = of_project && !issuer->is_admin;
     if (issuer->is_admin && query.user_id == 0) {
       // GitLab doc: who is no administrator any more gets a shorter list of all tokens, not an error. (For one user's
       // it is an error.)
       const absl::StatusOr<bool> admin = co_await IsAdminNow(call);
       if (!admin.ok()) co_return admin.status();
-      by_project = query.target.kind == TargetKind::kProject && !*admin;
+      if (query.whole_instance && !*admin) co_return NeedsAdministrator();
+      by_project = of_project && !*admin;
     }
     std::string path =
         by_project ? "/projects/" + SegmentOf(query.target) + "/access_tokens?" : "/personal_access_tokens?";
@@ -191,11 +188,13 @@ class HttpGitLab final : public GitLab {
     }
     // A project's own list knows no user_id; there it is compared below.
     if (query.user_id != 0 && !by_project) path += "&user_id=" + std::to_string(query.user_id);
+    if (query.limit > 0) path += "&sort=created_asc";
     path += "&per_page=100&page=";
+    const std::size_t most = query.limit > 0 ? static_cast<std::size_t>(query.limit) : SIZE_MAX;
 
     std::vector<UpstreamToken> tokens;
     std::string page = "1";
-    for (int pages = 0; pages < kPagesMax && !page.empty(); ++pages) {
+    for (int pages = 0; pages < kPagesMax && !page.empty() && tokens.size() < most; ++pages) {
       absl::StatusOr<HttpAnswer> answer = co_await Get(call, "list_tokens", path + page);
       if (!answer.ok()) co_return answer.status();
       if (answer->status != 200) co_return exchange_->Failure(*answer);
@@ -206,7 +205,9 @@ class HttpGitLab final : public GitLab {
         if (query.user_id == 0 || token.user_id == query.user_id) tokens.push_back(std::move(token));
       }
     }
-    if (!page.empty()) {
+    if (tokens.size() >= most) {
+      tokens.resize(most);
+    } else if (!page.empty()) {
       co_return Error(absl::StatusCode::kUnavailable, "UPSTREAM_UNAVAILABLE",
                       "GitLab's list has more than 10,000 rows");
     }
@@ -244,6 +245,30 @@ class HttpGitLab final : public GitLab {
     const absl::StatusOr<IssuerFacts> issuer = co_await KnownIssuer(call);
     if (!issuer.ok()) co_return issuer.status();
     co_return FactsOf(target, *user, issuer->user_id);
+  }
+
+  // GET /users/:id, GET /projects/:id
+  Task<absl::StatusOr<ResolvedTarget>> TargetOf(CallContext call, std::string instance, std::int64_t user_id) override {
+    absl::StatusOr<HttpAnswer> answer = co_await Get(call, "resolve", "/users/" + std::to_string(user_id));
+    if (!answer.ok()) co_return answer.status();
+    std::optional<UpstreamUser> user;
+    if (answer->status == 200) user = ParseUser(std::move(answer->body));
+    if (!user.has_value()) co_return exchange_->Failure(*answer);
+    ResolvedTarget target;
+    target.instance = std::move(instance);
+    target.id = user->id;
+    target.path = user->username;
+    const std::optional<std::int64_t> project_id = ProjectOfBot(user->username);
+    if (!project_id.has_value()) co_return target;
+    answer = co_await Get(call, "resolve", "/projects/" + std::to_string(*project_id));
+    if (!answer.ok()) co_return answer.status();
+    std::optional<UpstreamProject> project;
+    if (answer->status == 200) project = ParseProject(std::move(answer->body));
+    if (!project.has_value()) co_return exchange_->Failure(*answer);
+    target.kind = TargetKind::kProject;
+    target.id = project->id;
+    target.path = project->full_path;
+    co_return target;
   }
 
   // GET /personal_access_tokens/self, /user, /application/settings, /metadata

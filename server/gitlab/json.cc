@@ -40,6 +40,8 @@ void ReadTokenField(std::string_view key, ondemand::value value, UpstreamToken& 
     token.user_id = value.get_int64();
   } else if (key == "name") {
     token.name = TextOr(value);
+  } else if (key == "description") {
+    token.description = TextOr(value);
   } else if (key == "revoked") {
     token.revoked = value.get_bool();
   } else if (key == "active") {

@@ -50,6 +50,16 @@ class FaultyLedger final : public Ledger {
                                                         std::vector<MadeUpstream> found) override {
     return Spoil(fault_ == Fault::kBefore, real_.RecordLook(std::move(id), began, std::move(found)));
   }
+  Task<absl::StatusOr<std::vector<Stranger>>> RecordSeen(std::string instance, std::vector<SeenToken> seen,
+                                                         WallTime listed) override {
+    return Spoil(fault_ == Fault::kBefore, real_.RecordSeen(std::move(instance), std::move(seen), listed));
+  }
+  Task<absl::Status> KeepStray(TokenId id, MadeUpstream made) override {
+    return SpoilStatus(fault_ == Fault::kBefore, real_.KeepStray(std::move(id), std::move(made)));
+  }
+  Task<absl::StatusOr<std::vector<Token>>> TakeIn(std::vector<TakeInSpec> specs) override {
+    return Spoil(fault_ == Fault::kBefore, real_.TakeIn(std::move(specs)));
+  }
   Task<absl::StatusOr<std::vector<TokenRecord>>> ClaimDue(int limit) override {
     return Spoil(fault_ == Fault::kBefore, real_.ClaimDue(limit));
   }
@@ -60,6 +70,14 @@ class FaultyLedger final : public Ledger {
     return real_.FindRequest(std::move(caller), std::move(key));
   }
   Task<absl::StatusOr<Counts>> Count() override { return real_.Count(); }
+  Task<absl::StatusOr<std::vector<TokenRecord>>> ListUnseen(WallTime since, int skip, int limit) override {
+    return real_.ListUnseen(since, skip, limit);
+  }
+  Task<absl::StatusOr<std::vector<ResolvedTarget>>> ActiveTargets(std::optional<ResolvedTarget> after,
+                                                                  int limit) override {
+    return real_.ActiveTargets(std::move(after), limit);
+  }
+  bool UpstreamRestored() const override { return real_.UpstreamRestored(); }
   Task<absl::StatusOr<std::vector<AuditRecord>>> ReadAudit(AuditQuery query) override {
     ++audit_pages_;
     return real_.ReadAudit(std::move(query));

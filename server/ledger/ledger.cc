@@ -12,6 +12,22 @@ std::string_view NameOf(Proof proof) {
       return "ABSENT";
     case Proof::kUpstreamMidnight:
       return "UPSTREAM_MIDNIGHT";
+    case Proof::kAnotherToken:
+      return "ANOTHER_TOKEN";
+  }
+  return "";
+}
+
+std::string_view NameOf(StrangerKind kind) {
+  switch (kind) {
+    case StrangerKind::kNoRow:
+      return "NO_ROW";
+    case StrangerKind::kAbandoned:
+      return "ABANDONED";
+    case StrangerKind::kSecond:
+      return "SECOND";
+    case StrangerKind::kClosed:
+      return "CLOSED";
   }
   return "";
 }

@@ -73,7 +73,8 @@ struct MadeUpstream {
 };
 
 // How proof of death was had.
-enum class Proof { kDeleted, kSeenRevoked, kAbsent, kUpstreamMidnight };
+// kAnotherToken: GitLab was restored and has given its number to another one.
+enum class Proof { kDeleted, kSeenRevoked, kAbsent, kUpstreamMidnight, kAnotherToken };
 std::string_view NameOf(Proof proof);
 
 struct ListQuery {
@@ -82,6 +83,33 @@ struct ListQuery {
   int limit = 50;
   // Only rows older than this one (create_time, id), as the last row of the page before.
   std::optional<std::pair<WallTime, TokenId>> after;
+};
+
+// A living token that a list at GitLab showed, with a marker of ours.
+struct SeenToken {
+  MadeUpstream upstream;
+  TokenId marked;  // The id in its marker.
+  std::optional<WallTime> last_used_time;
+};
+
+// Why no row explains a living token: none has its marker's id; that row is ABANDONED, and no look is to come; that row
+// is ACTIVE with another token; its own row, or that one, was closed before the list was asked for.
+enum class StrangerKind { kNoRow, kAbandoned, kSecond, kClosed };
+std::string_view NameOf(StrangerKind kind);
+
+struct Stranger {
+  std::size_t index = 0;  // In what was given to RecordSeen.
+  TokenId marked;
+  StrangerKind kind = StrangerKind::kNoRow;
+  std::optional<TokenRecord> row;  // Its own, or that of its marker's id.
+};
+
+// A stranger that whoever runs the broker wants a row for.
+struct TakeInSpec {
+  Token token;  // Id (of the marker), owner, display_name, purpose, target, scopes, access_level, create_, expire_time.
+  MadeUpstream made;
+  std::string actor;    // The caller who wants it.
+  bool revoke = false;  // REVOKING (ORPHAN), not ACTIVE.
 };
 
 // Where a reader of the audit is: after this record.
@@ -126,7 +154,8 @@ class Ledger {
 
   // PENDING -> ACTIVE if the row is still PENDING, no revocation was asked for and now < give_up_time; else, in the
   // same transaction, -> REVOKING with the upstream facts at hand (LATE_REPLY, or REQUESTED). `expire_time`: where
-  // GitLab shortened it. The token that comes back says which. Durable.
+  // GitLab shortened it. The token that comes back says which. An open row with the same upstream id and another name
+  // is closed by it: GitLab was restored, and that token is gone. Durable.
   virtual Task<absl::StatusOr<Token>> Activate(TokenId id, MadeUpstream made, WallTime expire_time) = 0;
 
   // PENDING -> ABANDONED, closed: GitLab refused for certain. Durable.
@@ -155,6 +184,22 @@ class Ledger {
   virtual Task<absl::StatusOr<std::vector<TokenId>>> RecordLook(TokenId id, WallTime began,
                                                                 std::vector<MadeUpstream> found) = 0;
 
+  // Writes last_used_time and reconcile_time of the open rows of exactly these tokens (number and name). Returns the
+  // ones that no row explains, though the list was asked for at `listed`; what a create or a look is still at work on
+  // is not among them. Durable.
+  virtual Task<absl::StatusOr<std::vector<Stranger>>> RecordSeen(std::string instance, std::vector<SeenToken> seen,
+                                                                 WallTime listed) = 0;
+
+  // A row of its own (REVOKING, ORPHAN) for a token that was made beside the one of row `id`, unless it has one.
+  // Durable.
+  virtual Task<absl::Status> KeepStray(TokenId id, MadeUpstream made) = 0;
+
+  // Strangers get rows, ACTIVE or REVOKING: an ABANDONED row of the marker's id comes back (REVOKING if its revocation
+  // was asked for), where none is a new one takes the marker's id, else it gets an id of its own. All or none:
+  // FAILED_PRECONDITION, reason TOKEN_NOT_ADOPTABLE, if the row of one has ended (and it is not to be revoked) or looks
+  // are still to come. One that has an open row already stays as it is. Durable.
+  virtual Task<absl::StatusOr<std::vector<Token>>> TakeIn(std::vector<TakeInSpec> specs) = 0;
+
   // --- Reading ---
 
   virtual Task<absl::StatusOr<TokenRecord>> Get(TokenId id) = 0;
@@ -168,6 +213,15 @@ class Ledger {
     std::int64_t parked = 0;
   };
   virtual Task<absl::StatusOr<Counts>> Count() = 0;
+
+  // ACTIVE rows from before `since` that RecordSeen has not written since then, the stalest first.
+  virtual Task<absl::StatusOr<std::vector<TokenRecord>>> ListUnseen(WallTime since, int skip, int limit) = 0;
+  // The targets of ACTIVE rows, each once, in an order of their own.
+  virtual Task<absl::StatusOr<std::vector<ResolvedTarget>>> ActiveTargets(std::optional<ResolvedTarget> after,
+                                                                          int limit) = 0;
+  // Whether GitLab is known to have been restored from a backup: Activate has met an upstream id below that of a token
+  // more than an hour older. Numbers may stand for other tokens since. Never waits.
+  virtual bool UpstreamRestored() const = 0;
 
   // One page of the audit in the order of (writer, seq); fewer than `limit` records are the last ones. A read of its
   // own: whoever takes long between two pages holds nothing.

@@ -7,6 +7,7 @@
 #include "server/base/error.h"
 #include "server/base/json_writer.h"
 #include "server/domain/expiry.h"
+#include "server/ledger/restores.h"
 #include "server/ledger/token_rows.h"
 
 namespace tokenbroker {
@@ -105,15 +106,15 @@ std::string IntentBody(const Token& token, const Grounds& grounds) {
   return body.Take();
 }
 
-// The upstream ids among `found` that no row has yet.
+// Those among `found` that no row has yet. A number alone does not tell: a GitLab that was restored gives it out again.
 absl::StatusOr<std::vector<MadeUpstream>> WithoutRow(Transaction& transaction, const std::string& instance,
                                                      const std::vector<MadeUpstream>& found) {
   std::vector<MadeUpstream> fresh;
   for (const MadeUpstream& each : found) {
     absl::StatusOr<Statement> select =
-        transaction.db.Prepare("SELECT 1 FROM tokens WHERE instance = ? AND upstream_id = ?");
+        transaction.db.Prepare("SELECT 1 FROM tokens WHERE instance = ? AND upstream_id = ? AND upstream_name = ?");
     if (!select.ok()) return select.status();
-    const absl::StatusOr<bool> row = select->Bind(1, instance).Bind(2, each.id).Step();
+    const absl::StatusOr<bool> row = select->Bind(1, instance).Bind(2, each.id).Bind(3, each.name).Step();
     if (!row.ok()) return row.status();
     if (!*row) fresh.push_back(each);
   }
@@ -140,7 +141,8 @@ absl::StatusOr<TokenId> AddOrphan(Transaction& transaction, Random& random, cons
   token.upstream_name = made.name;
   token.upstream_expire_date = made.expire_date;
   orphan.next_attempt_time = transaction.now;
-  absl::Status done = InsertToken(transaction.db, orphan);
+  absl::Status done = FreeUpstreamId(transaction, token.target.instance, made);
+  if (done.ok()) done = InsertToken(transaction.db, orphan);
   if (done.ok()) {
     done = NoteEvent(transaction, "token.revoking", token, "look",
                      absl::StrCat("GitLab's token ", made.id, " has the marker of ", first.token.id, " as well"));
@@ -322,6 +324,15 @@ absl::StatusOr<Token> RecordFailedAttempt(Transaction& transaction, const TokenI
   }
   if (!done.ok()) return done;
   return before->token;
+}
+
+absl::StatusOr<Token> KeepStrayToken(Transaction& transaction, Random& random, const TokenId& id,
+                                     const MadeUpstream& made) {
+  const absl::StatusOr<TokenRecord> row = LoadToken(transaction.db, id);
+  if (!row.ok()) return row.status();
+  const absl::StatusOr<std::vector<TokenId>> kept = KeepStrays(transaction, random, *row, {made});
+  if (!kept.ok()) return kept.status();
+  return row->token;
 }
 
 absl::StatusOr<std::vector<TokenId>> RecordLookResult(Transaction& transaction, Random& random, Duration settle,

@@ -23,6 +23,8 @@ absl::StatusOr<TokenRecord> RequestTokenRevocation(Transaction& transaction, con
 absl::StatusOr<Token> RecordTokenDeath(Transaction& transaction, Duration settle, const TokenId& id, Proof proof);
 absl::StatusOr<Token> RecordFailedAttempt(Transaction& transaction, const TokenId& id, WallTime next_attempt_time,
                                           bool parked, const std::string& why);
+absl::StatusOr<Token> KeepStrayToken(Transaction& transaction, Random& random, const TokenId& id,
+                                     const MadeUpstream& made);
 absl::StatusOr<std::vector<TokenId>> RecordLookResult(Transaction& transaction, Random& random, Duration settle,
                                                       const TokenId& id, WallTime began,
                                                       const std::vector<MadeUpstream>& found);

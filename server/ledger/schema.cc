@@ -45,8 +45,12 @@ CREATE TABLE tokens (
   parked INTEGER NOT NULL DEFAULT 0,
   next_attempt_time INTEGER
 ) STRICT;
--- One Token is one token at GitLab.
-CREATE UNIQUE INDEX tokens_upstream ON tokens (instance, upstream_id) WHERE upstream_id IS NOT NULL;
+-- One Token is one token at GitLab. Only a GitLab that was restored gives a number out again: then the first is gone.
+CREATE UNIQUE INDEX tokens_live ON tokens (instance, upstream_id)
+  WHERE upstream_id IS NOT NULL AND state IN ('ACTIVE', 'REVOKING');
+CREATE INDEX tokens_upstream ON tokens (instance, upstream_id) WHERE upstream_id IS NOT NULL;
+CREATE INDEX tokens_unseen ON tokens (COALESCE(reconcile_time, 0), id) WHERE state = 'ACTIVE';
+CREATE INDEX tokens_target ON tokens (instance, target_kind, target_id, target_path) WHERE state = 'ACTIVE';
 CREATE INDEX tokens_owner ON tokens (owner, create_time, id);
 CREATE INDEX tokens_open ON tokens (owner, create_time, id) WHERE state IN ('PENDING', 'ACTIVE', 'REVOKING');
 CREATE INDEX tokens_due ON tokens (next_attempt_time) WHERE next_attempt_time IS NOT NULL;
@@ -107,7 +111,9 @@ absl::Status Create(SqliteDb& db, const std::string& broker) {
   return done;
 }
 
-absl::Status Check(SqliteDb& db, const std::string& path, const std::string& broker) {
+}  // namespace
+
+absl::StatusOr<std::string> BrokerOf(SqliteDb& db, const std::string& path) {
   const absl::StatusOr<std::optional<std::string>> version_text = ReadMeta(db, "schema");
   if (!version_text.ok()) return version_text.status();
   int version = 0;
@@ -122,10 +128,18 @@ absl::Status Check(SqliteDb& db, const std::string& path, const std::string& bro
   }
   const absl::StatusOr<std::optional<std::string>> owner = ReadMeta(db, "broker");
   if (!owner.ok()) return owner.status();
+  return owner->value_or("");
+}
+
+namespace {
+
+absl::Status Check(SqliteDb& db, const std::string& path, const std::string& broker) {
+  const absl::StatusOr<std::string> owner = BrokerOf(db, path);
+  if (!owner.ok()) return owner.status();
   if (*owner != broker) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "the ledger ", path, " belongs to broker \"", owner->value_or(""), "\", but the configuration says \"", broker,
-        "\": with another name, tokens at GitLab would not be found again"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("the ledger ", path, " belongs to broker \"", *owner, "\", but the configuration says \"", broker,
+                     "\": with another name, tokens at GitLab would not be found again"));
   }
   return absl::OkStatus();
 }

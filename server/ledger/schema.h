@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "server/ledger/sqlite_db.h"
 
 namespace tokenbroker {
@@ -13,5 +14,8 @@ inline constexpr int kSchemaVersion = 1;
 // Makes the tables in an empty file and writes the broker's name into it; in a file that has them, checks both.
 // FAILED_PRECONDITION, naming what is wrong, for a schema newer than this program or for another broker's ledger.
 absl::Status PrepareSchema(SqliteDb& db, const std::string& path, const std::string& broker);
+
+// Whose ledger it is. Fails as above for a schema that this program does not know.
+absl::StatusOr<std::string> BrokerOf(SqliteDb& db, const std::string& path);
 
 }  // namespace tokenbroker

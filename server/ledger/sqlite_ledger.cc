@@ -6,10 +6,12 @@
 #include "absl/strings/str_cat.h"
 #include "server/ledger/audit_chain.h"
 #include "server/ledger/claims.h"
+#include "server/ledger/facts.h"
 #include "server/ledger/life.h"
 #include "server/ledger/lock_file.h"
 #include "server/ledger/reads.h"
 #include "server/ledger/refusals.h"
+#include "server/ledger/restores.h"
 #include "server/ledger/schema.h"
 #include "server/ledger/sqlite_db.h"
 #include "server/ledger/strand.h"
@@ -22,11 +24,13 @@ namespace {
 class SqliteLedger final : public Ledger {
  public:
   SqliteLedger(SqliteLedgerOptions options, LockFile lock, std::unique_ptr<SqliteDb> writer,
-               std::unique_ptr<SqliteDb> reader, Executor& executor, Clock& clock, Random& random, Metrics& metrics)
+               std::unique_ptr<SqliteDb> reader, std::unique_ptr<RestoreWatch> restore_watch, Executor& executor,
+               Clock& clock, Random& random, Metrics& metrics)
       : options_(std::move(options)),
         lock_(std::move(lock)),
         clock_(clock),
         random_(random),
+        restore_watch_(std::move(restore_watch)),
         writer_({Strand::Kind::kWriter, options_.on_executor}, std::move(writer), std::make_unique<AuditChain>(random),
                 executor, clock, metrics),
         reader_({Strand::Kind::kReader, options_.on_executor}, std::move(reader), nullptr, executor, clock, metrics) {}
@@ -40,10 +44,14 @@ class SqliteLedger final : public Ledger {
   }
 
   Task<absl::StatusOr<Token>> Activate(TokenId id, MadeUpstream made, WallTime expire_time) override {
-    return writer_.Run<Token>(
-        [id = std::move(id), made = std::move(made), expire_time, random = &random_](Transaction& transaction) {
-          return ActivateToken(transaction, *random, id, made, expire_time);
-        });
+    return writer_.Run<Token>([id = std::move(id), made = std::move(made), expire_time, random = &random_,
+                               watch = restore_watch_.get()](Transaction& transaction) -> absl::StatusOr<Token> {
+      absl::StatusOr<Token> token = ActivateToken(transaction, *random, id, made, expire_time);
+      if (!token.ok()) return token;
+      const absl::Status noted = watch->Note(transaction, token->target.instance, made.id);
+      if (!noted.ok()) return noted;
+      return token;
+    });
   }
 
   Task<absl::Status> Abandon(TokenId id, std::string why) override {
@@ -87,6 +95,27 @@ class SqliteLedger final : public Ledger {
     });
   }
 
+  Task<absl::StatusOr<std::vector<Stranger>>> RecordSeen(std::string instance, std::vector<SeenToken> seen,
+                                                         WallTime listed) override {
+    return writer_.Run<std::vector<Stranger>>(
+        [instance = std::move(instance), seen = std::move(seen), listed](Transaction& transaction) {
+          return RecordSeenTokens(transaction, instance, seen, listed);
+        });
+  }
+
+  Task<absl::Status> KeepStray(TokenId id, MadeUpstream made) override {
+    return StatusOf(
+        writer_.Run<Token>([id = std::move(id), made = std::move(made), random = &random_](Transaction& transaction) {
+          return KeepStrayToken(transaction, *random, id, made);
+        }));
+  }
+
+  Task<absl::StatusOr<std::vector<Token>>> TakeIn(std::vector<TakeInSpec> specs) override {
+    return writer_.Run<std::vector<Token>>([specs = std::move(specs), random = &random_](Transaction& transaction) {
+      return TakeInTokens(transaction, *random, specs);
+    });
+  }
+
   Task<absl::StatusOr<TokenRecord>> Get(TokenId id) override {
     return reader_.Run<TokenRecord>(
         [id = std::move(id)](Transaction& transaction) { return LoadToken(transaction.db, id); });
@@ -107,6 +136,20 @@ class SqliteLedger final : public Ledger {
   Task<absl::StatusOr<Counts>> Count() override {
     return reader_.Run<Counts>([](Transaction& transaction) { return CountRows(transaction); });
   }
+
+  Task<absl::StatusOr<std::vector<TokenRecord>>> ListUnseen(WallTime since, int skip, int limit) override {
+    return reader_.Run<std::vector<TokenRecord>>(
+        [since, skip, limit](Transaction& transaction) { return ListUnseenRows(transaction, since, skip, limit); });
+  }
+
+  Task<absl::StatusOr<std::vector<ResolvedTarget>>> ActiveTargets(std::optional<ResolvedTarget> after,
+                                                                  int limit) override {
+    return reader_.Run<std::vector<ResolvedTarget>>([after = std::move(after), limit](Transaction& transaction) {
+      return ListActiveTargets(transaction, after, limit);
+    });
+  }
+
+  bool UpstreamRestored() const override { return restore_watch_->restored(); }
 
   Task<absl::StatusOr<std::vector<AuditRecord>>> ReadAudit(AuditQuery query) override {
     return reader_.Run<std::vector<AuditRecord>>(
@@ -160,6 +203,7 @@ class SqliteLedger final : public Ledger {
   Clock& clock_;
   Random& random_;
   Refusals refusals_;
+  const std::unique_ptr<RestoreWatch> restore_watch_;
   Strand writer_;
   Strand reader_;
 };
@@ -182,8 +226,11 @@ absl::StatusOr<std::unique_ptr<Ledger>> OpenSqliteLedger(SqliteLedgerOptions opt
   if (!schema.ok()) return InFile(options.path, schema);
   absl::StatusOr<std::unique_ptr<SqliteDb>> reader = SqliteDb::OpenReader(options.path, options.busy, options.vfs);
   if (!reader.ok()) return InFile(options.path, reader.status());
+  auto watch = std::make_unique<RestoreWatch>();
+  const absl::Status loaded = watch->Load(**reader, clock.Now());
+  if (!loaded.ok()) return InFile(options.path, loaded);
   return std::make_unique<SqliteLedger>(std::move(options), *std::move(lock), *std::move(writer), *std::move(reader),
-                                        executor, clock, random, metrics);
+                                        std::move(watch), executor, clock, random, metrics);
 }
 
 }  // namespace tokenbroker

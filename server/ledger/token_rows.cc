@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/base/json_writer.h"
+#include "server/ledger/restores.h"
 
 namespace tokenbroker {
 namespace {
@@ -150,6 +151,11 @@ absl::StatusOr<TokenRecord> Apply(Transaction& transaction, const TokenRecord& b
   token.state = change.to;
   if (change.reason != RevokeReason::kNone) token.revoke_reason = change.reason;
   if (change.made.has_value() && token.upstream_id == 0) {
+    // Only what GitLab shows under this row's own name tells that the number is not another row's any more.
+    if (change.made->name == token.upstream_name) {
+      const absl::Status freed = FreeUpstreamId(transaction, token.target.instance, *change.made);
+      if (!freed.ok()) return freed;
+    }
     token.upstream_id = change.made->id;
     token.upstream_user_id = change.made->user_id;
     token.upstream_name = change.made->name;

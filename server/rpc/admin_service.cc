@@ -2,6 +2,7 @@
 
 #include "server/rpc/admin_convert.h"
 #include "server/rpc/audit_stream.h"
+#include "server/rpc/convert.h"
 
 namespace tokenbroker {
 
@@ -14,6 +15,50 @@ grpc::ServerWriteReactor<v1::ExportAuditResponse>* AdminService::ExportAudit(grp
   absl::StatusOr<AuditQuery> query = ToAuditQuery(*request);
   if (!query.ok()) return stream->Fail(query.status());
   return stream->Run(*caller, *std::move(query));
+}
+
+grpc::ServerUnaryReactor* AdminService::ListUnknownTokens(grpc::CallbackServerContext* context,
+                                                          const v1::ListUnknownTokensRequest* request,
+                                                          v1::ListUnknownTokensResponse* response) {
+  const std::shared_ptr<UnaryCall> call = reception_.Begin(*context, "ListUnknownTokens", *request);
+  const absl::StatusOr<Caller> caller = reception_.CallerOf(*context);
+  if (!caller.ok()) return call->Fail(caller.status());
+  const absl::StatusOr<UnknownPage> page = ToUnknownPage(*request);
+  if (!page.ok()) return reception_.Refuse(*call, "ListUnknownTokens", *caller, page.status());
+  return call->Run<Findings>(
+      reception_.broker().scope(), reception_.broker().ListUnknown(*caller),
+      [response, page = *page](const Findings& findings) { FromFindings(findings, page, *response); },
+      reception_.Logged("ListUnknownTokens", *caller));
+}
+
+grpc::ServerUnaryReactor* AdminService::AdoptTokens(grpc::CallbackServerContext* context,
+                                                    const v1::AdoptTokensRequest* request,
+                                                    v1::AdoptTokensResponse* response) {
+  const std::shared_ptr<UnaryCall> call = reception_.Begin(*context, "AdoptTokens", *request);
+  const absl::StatusOr<Caller> caller = reception_.CallerOf(*context);
+  if (!caller.ok()) return call->Fail(caller.status());
+  return call->Run<std::vector<Token>>(
+      reception_.broker().scope(),
+      reception_.broker().TakeInUnknown(call->context(), *caller, ToChoice(*request, /*revoke=*/false)),
+      [response](const std::vector<Token>& tokens) {
+        for (const Token& token : tokens) FromToken(token, *response->add_tokens());
+      },
+      reception_.Logged("AdoptTokens", *caller));
+}
+
+grpc::ServerUnaryReactor* AdminService::RevokeUnknownTokens(grpc::CallbackServerContext* context,
+                                                            const v1::RevokeUnknownTokensRequest* request,
+                                                            v1::RevokeUnknownTokensResponse* response) {
+  const std::shared_ptr<UnaryCall> call = reception_.Begin(*context, "RevokeUnknownTokens", *request);
+  const absl::StatusOr<Caller> caller = reception_.CallerOf(*context);
+  if (!caller.ok()) return call->Fail(caller.status());
+  return call->Run<std::vector<Token>>(
+      reception_.broker().scope(),
+      reception_.broker().TakeInUnknown(call->context(), *caller, ToChoice(*request, /*revoke=*/true)),
+      [response](const std::vector<Token>& tokens) {
+        for (const Token& token : tokens) FromToken(token, *response->add_tokens());
+      },
+      reception_.Logged("RevokeUnknownTokens", *caller));
 }
 
 }  // namespace tokenbroker

@@ -15,6 +15,15 @@ class AdminService final : public v1::AdminService::CallbackService {
   grpc::ServerWriteReactor<v1::ExportAuditResponse>* ExportAudit(grpc::CallbackServerContext* context,
                                                                  const v1::ExportAuditRequest* request) override;
 
+  grpc::ServerUnaryReactor* ListUnknownTokens(grpc::CallbackServerContext* context,
+                                              const v1::ListUnknownTokensRequest* request,
+                                              v1::ListUnknownTokensResponse* response) override;
+  grpc::ServerUnaryReactor* AdoptTokens(grpc::CallbackServerContext* context, const v1::AdoptTokensRequest* request,
+                                        v1::AdoptTokensResponse* response) override;
+  grpc::ServerUnaryReactor* RevokeUnknownTokens(grpc::CallbackServerContext* context,
+                                                const v1::RevokeUnknownTokensRequest* request,
+                                                v1::RevokeUnknownTokensResponse* response) override;
+
  private:
   const Reception& reception_;
 };

@@ -24,8 +24,9 @@ using prometheus::Histogram;
 using Words = std::span<const std::string_view>;
 
 // The closed sets of label values: what is none of them becomes "other".
-constexpr std::array<std::string_view, 6> kMethods = {"CreateToken", "GetToken",  "ListTokens",
-                                                      "RevokeToken", "GetCaller", "ExportAudit"};
+constexpr std::array<std::string_view, 9> kMethods = {"CreateToken",       "GetToken",    "ListTokens",
+                                                      "RevokeToken",       "GetCaller",   "ExportAudit",
+                                                      "ListUnknownTokens", "AdoptTokens", "RevokeUnknownTokens"};
 constexpr std::array<std::string_view, 17> kCodes = {
     "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
     "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
@@ -43,6 +44,7 @@ constexpr std::array<std::string_view, 3> kAttempts = {"proved", "retry", "parke
 constexpr std::array<std::string_view, 3> kLooks = {"nothing", "found", "failed"};
 constexpr std::array<std::string_view, 3> kAuthenticationFailures = {"CERTIFICATE_EXPIRED", "IDENTITY_INVALID",
                                                                      "UNKNOWN_CALLER"};
+constexpr std::array<std::string_view, 3> kFindings = {"dead", "twin", "unknown"};
 constexpr std::array<std::string_view, 1> kDangers = {"allow_admin_targets"};
 
 std::string Known(Words words, std::string_view word) {
@@ -128,6 +130,27 @@ struct Metrics::Families {
       CounterFamily("tokenbroker_policy_load_failures_total", "Policy files that could not be taken up.").Add({});
   Gauge& policy_load_time =
       GaugeFamily("tokenbroker_policy_load_time_seconds", "Unix time at which the policy in force was loaded.").Add({});
+  Gauge& upstream_restored =
+      GaugeFamily("tokenbroker_upstream_restored",
+                  "1 once GitLab is known to have been restored from a backup: each DELETE follows a GET since.")
+          .Add({});
+  Family<Counter>& reconcile_walks =
+      CounterFamily("tokenbroker_reconcile_walks_total", "Walks of the reconciler through GitLab, by outcome.");
+  Gauge& reconcile_walk_time =
+      GaugeFamily("tokenbroker_reconcile_walk_time_seconds",
+                  "Unix time at which the newest complete walk of the reconciler began; 0 before the first.")
+          .Add({});
+  Family<Counter>& reconcile_findings =
+      CounterFamily("tokenbroker_reconcile_findings_total", "What the reconciler met with at GitLab, by finding.");
+  Gauge& reconcile_unknown = GaugeFamily("tokenbroker_reconcile_unknown_tokens",
+                                         "Living tokens that bear the broker's tag and that no row explains.")
+                                 .Add({});
+  Gauge& reconcile_moved =
+      GaugeFamily("tokenbroker_reconcile_moved_targets", "Targets of active tokens that are elsewhere now, or gone.")
+          .Add({});
+  Gauge& reconcile_unproved = GaugeFamily("tokenbroker_reconcile_unproved_tokens",
+                                          "Active tokens of which GitLab's answers prove neither life nor death.")
+                                  .Add({});
   Family<Gauge>& danger = GaugeFamily("tokenbroker_danger", "1 for each switch under danger that is on.");
   Family<Gauge>& build_info = GaugeFamily("tokenbroker_build_info", "Always 1; the version is the label.");
 };
@@ -208,6 +231,27 @@ void Metrics::PolicyLoaded(bool ok, WallTime when) {
   if (!ok) return families_->policy_load_failures.Increment();
   families_->policy_loaded.Set(1);
   families_->policy_load_time.Set(static_cast<double>(MicrosOf(when)) / 1e6);
+}
+
+void Metrics::SetUpstreamRestored(bool restored) { families_->upstream_restored.Set(restored ? 1 : 0); }
+
+void Metrics::ReconcileWalked(WallTime began, std::int64_t unknown, std::int64_t moved) {
+  families_->reconcile_walks.Add({{"outcome", "done"}}).Increment();
+  families_->reconcile_walk_time.Set(static_cast<double>(MicrosOf(began)) / 1e6);
+  SetUnknownTokens(unknown);
+  families_->reconcile_moved.Set(static_cast<double>(moved));
+}
+
+void Metrics::ReconcileFailed() { families_->reconcile_walks.Add({{"outcome", "failed"}}).Increment(); }
+
+void Metrics::SetUnknownTokens(std::int64_t count) { families_->reconcile_unknown.Set(static_cast<double>(count)); }
+
+void Metrics::SetReconcileUnproved(std::int64_t count) {
+  families_->reconcile_unproved.Set(static_cast<double>(count));
+}
+
+void Metrics::ReconcileFound(std::string_view finding) {
+  families_->reconcile_findings.Add({{"finding", Known(kFindings, finding)}}).Increment();
 }
 
 void Metrics::SetDanger(std::string_view name, bool on) {

@@ -56,6 +56,17 @@ class Metrics {
   void AuthenticationFailed(std::string_view reason);
   // tokenbroker_policy_loaded, tokenbroker_policy_load_failures_total, tokenbroker_policy_load_time_seconds
   void PolicyLoaded(bool ok, WallTime when);
+  // tokenbroker_upstream_restored
+  void SetUpstreamRestored(bool restored);
+  // tokenbroker_reconcile_walks_total{outcome}: done, failed; tokenbroker_reconcile_walk_time_seconds (unix, its
+  // beginning), tokenbroker_reconcile_unknown_tokens, tokenbroker_reconcile_moved_targets
+  void ReconcileWalked(WallTime began, std::int64_t unknown, std::int64_t moved);
+  void ReconcileFailed();
+  void SetUnknownTokens(std::int64_t count);
+  // tokenbroker_reconcile_unproved_tokens
+  void SetReconcileUnproved(std::int64_t count);
+  // tokenbroker_reconcile_findings_total{finding}: dead, twin, unknown
+  void ReconcileFound(std::string_view finding);
   // tokenbroker_danger{switch}: 1 for each switch under `danger` that is on.
   void SetDanger(std::string_view name, bool on);
 

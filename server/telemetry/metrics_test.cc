@@ -38,6 +38,12 @@ void TouchAll(Metrics& metrics) {
   metrics.AuthenticationFailed(odd);
   metrics.PolicyLoaded(true, FromMicros(1));
   metrics.PolicyLoaded(false, FromMicros(1));
+  metrics.SetUpstreamRestored(true);
+  metrics.ReconcileWalked(FromMicros(1), 2, 3);
+  metrics.ReconcileFailed();
+  metrics.SetReconcileUnproved(1);
+  metrics.ReconcileFound("twin");
+  metrics.ReconcileFound(odd);
   metrics.SetDanger("allow_admin_targets", true);
 }
 

@@ -85,8 +85,7 @@ class Check {
       return each.id == token.upstream_id ||
              (AnySelfExtending(token.scopes) && EndsInMarker(each.name, MarkerOf(server_.name(), token.id)));
     });
-    // A broker whose ledger cannot be written takes power away all the same, and says that it could not write it down.
-    if (!lives && !server_.disk_has_failed()) Say("I4: row " + token.id + " is ACTIVE, and GitLab's token is dead");
+    if (!lives) Say("I4: row " + token.id + " is ACTIVE, and GitLab's token is dead");
   }
 
   void CheckAcknowledged(const Job& job) {
@@ -114,7 +113,9 @@ class Check {
 
   // What a caller was given works until it is given back or ends.
   void CheckHeld(const Job& job) {
-    if (!job.held().has_value() || job.held()->given_back || job.held()->extended) return;
+    if (!job.held().has_value() || job.held()->given_back || job.held()->extended || job.held()->ended_by_hand) {
+      return;
+    }
     const Token& token = job.held()->token;
     if (token.expire_time <= now_) return;
     const bool lives = std::any_of(live_.begin(), live_.end(),

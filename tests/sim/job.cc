@@ -107,6 +107,11 @@ void Job::Live() {
     const std::int64_t child = sky_.gitlab.HolderRotates(held_->token.upstream_id);
     if (draw_.Percent(30)) sky_.gitlab.HolderRotates(child);
   }
+  if (lives && draw_.Percent(10)) {
+    held_->ended_by_hand = true;
+    Note("loses " + std::to_string(held_->token.upstream_id) + " to somebody with a browser");
+    sky_.gitlab.RevokeByHand(held_->token.upstream_id);
+  }
   if (draw_.Percent(60)) {
     returning_ = held_->token.id;
     GiveBack(returning_);

@@ -27,8 +27,9 @@ class Job {
   // What it knows, for the invariants.
   struct Held {
     Token token;
-    bool given_back = false;  // It has asked for the revocation, whatever came of it.
-    bool extended = false;    // It has rotated the token by itself.
+    bool given_back = false;     // It has asked for the revocation, whatever came of it.
+    bool extended = false;       // It has rotated the token by itself.
+    bool ended_by_hand = false;  // Somebody has revoked it in a browser.
   };
   const Server& server() const { return server_; }
   const std::optional<Held>& held() const { return held_; }

@@ -107,7 +107,11 @@ bool Server::Start() {
   upstream_ = WithPlant(plant_, std::make_unique<Upstream>(sky_, *process_, host_));
   const BrokerParts parts = {*process_, *process_,       draw_,          *ledger_, *upstream_,
                              *slots_,   lab_.policies(), lab_.metrics(), log_};
-  broker_ = std::make_unique<Broker>(parts, BrokerOptions{name_, "main", minutes(10)});
+  BrokerOptions broker_options;
+  broker_options.name = name_;
+  broker_options.instance = "main";
+  broker_options.reconcile_calls_per_minute = 6000;  // So that a walk fits between two leaps.
+  broker_ = std::make_unique<Broker>(parts, std::move(broker_options));
   broker_->StartLifecycle();
   return true;
 }

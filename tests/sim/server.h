@@ -50,11 +50,6 @@ class Server {
   Process& process() { return *process_; }
   Host& host() { return host_; }
   MemoryDisk& disk() { return disk_; }
-  void FailDisk(MemoryDisk::Fault fault) {
-    disk_has_failed_ = true;
-    disk_.set_fault(fault);
-  }
-  bool disk_has_failed() const { return disk_has_failed_; }
 
   // A process start. False if the ledger cannot be opened.
   bool Start();
@@ -75,7 +70,6 @@ class Server {
   Log& log_;
   Host host_;
   MemoryDisk disk_;
-  bool disk_has_failed_ = false;
   std::unique_ptr<Process> process_;
   std::optional<Slots> slots_;
   std::unique_ptr<Ledger> ledger_;

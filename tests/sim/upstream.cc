@@ -54,11 +54,12 @@ Task<Ended<Minted>> Upstream::Mint(CallContext, DurableIntent intent, MintSpec s
   Draw& draw = sky_.draw;
   if (draw.Percent(weather.refused)) co_return RefusedMint(Forbidden());
   auto made = std::make_shared<std::optional<std::int64_t>>();
-  const auto carry_out = [sky = &sky_, spec, made] {
-    *made = sky->gitlab.CarryOut(spec);
-    ++sky->posts_carried_out;
-    sky->note("GitLab makes " + std::to_string(**made) + ' ' + spec.name);
+  const auto make = [sky = &sky_, spec] {
+    const std::int64_t id = sky->gitlab.Plant(spec);
+    sky->note("GitLab makes " + std::to_string(id) + ' ' + spec.name);
+    return id;
   };
+  const auto carry_out = [make, made] { *made = make(); };
   Duration takes = draw.Between(milliseconds(1), milliseconds(60));
   bool heard = true;
   if (draw.Percent(weather.late)) {
@@ -66,8 +67,8 @@ Task<Ended<Minted>> Upstream::Mint(CallContext, DurableIntent intent, MintSpec s
     heard = false;
   } else if (draw.Percent(weather.twice)) {
     carry_out();
-    sky_.Later(draw.Between(milliseconds(1), seconds(100)), carry_out);
-    heard = false;
+    sky_.Later(draw.Between(milliseconds(1), seconds(100)), make);
+    heard = draw.Percent(50);
   } else if (draw.Percent(weather.lost)) {
     if (draw.Percent(60)) carry_out();
     heard = false;
@@ -127,7 +128,7 @@ Task<absl::StatusOr<std::vector<UpstreamToken>>> Upstream::ListTokens(CallContex
   const absl::Status arrived = co_await Travel();
   if (!arrived.ok()) co_return arrived;
   if (sky_.draw.Percent(sky_.weather.lost)) co_return Unavailable("no answer");
-  if (IsHidden(query.target.kind)) co_return NotFound();
+  if (!query.whole_instance && IsHidden(query.target.kind)) co_return NotFound();
   co_return co_await sky_.gitlab.ListTokens(CallContext(), std::move(query));
 }
 
@@ -136,6 +137,12 @@ Task<absl::StatusOr<TargetFacts>> Upstream::Resolve(CallContext, Target target) 
   if (!arrived.ok()) co_return arrived;
   if (IsHidden(target.kind)) co_return NotFound();
   co_return co_await sky_.gitlab.Resolve(CallContext(), std::move(target));
+}
+
+Task<absl::StatusOr<ResolvedTarget>> Upstream::TargetOf(CallContext, std::string instance, std::int64_t user_id) {
+  const absl::Status arrived = co_await Travel();
+  if (!arrived.ok()) co_return arrived;
+  co_return co_await sky_.gitlab.TargetOf(CallContext(), std::move(instance), user_id);
 }
 
 Task<absl::StatusOr<IssuerFacts>> Upstream::CheckIssuer(CallContext) {

@@ -22,7 +22,7 @@ struct Weather {
   int refused = 0;              // GitLab says no.
   int lost = 0;                 // The request or its answer.
   int late = 0;                 // A POST is carried out after its answer was given up: after up to two hours.
-  int twice = 0;                // Something on the way sends a POST again, and nobody hears of either.
+  int twice = 0;                // Something on the way sends a POST again.
   int slow = 0;                 // The answer takes up to a minute.
   int wrong = 0;                // A 201 that is not what was asked for.
   bool holders_rotate = false;  // Whoever holds a self-extending token uses it between our DELETE and our look.
@@ -40,7 +40,6 @@ struct Sky {
   FakeGitLab gitlab;
   Weather weather;
   std::function<void(std::string)> note;  // Into the trace.
-  int posts_carried_out = 0;
   std::vector<std::unique_ptr<Clock::Timer>> later;
 };
 
@@ -55,6 +54,7 @@ class Upstream final : public GitLab {
   Task<absl::StatusOr<bool>> ProvesAbsence(CallContext call, UpstreamRef ref) override;
   Task<absl::StatusOr<std::vector<UpstreamToken>>> ListTokens(CallContext call, UpstreamQuery query) override;
   Task<absl::StatusOr<TargetFacts>> Resolve(CallContext call, Target target) override;
+  Task<absl::StatusOr<ResolvedTarget>> TargetOf(CallContext call, std::string instance, std::int64_t user_id) override;
   Task<absl::StatusOr<IssuerFacts>> CheckIssuer(CallContext call) override;
   // GitLab's clock is the world's; what we see is how far ours is from it.
   std::optional<Duration> Skew() const override { return -host_.clock_offset; }

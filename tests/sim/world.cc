@@ -139,7 +139,7 @@ class World {
     const Duration from = draw_.Between(Duration(0), length);
     sky_.Later(from, [this, &server, fault] {
       sky_.note(server.name() + "'s disk fails in way " + std::to_string(static_cast<int>(fault)));
-      server.FailDisk(fault);
+      server.disk().set_fault(fault);
     });
     sky_.Later(from + draw_.Between(milliseconds(10), seconds(30)),
                [&server] { server.disk().set_fault(MemoryDisk::Fault::kNone); });
@@ -183,6 +183,7 @@ class World {
     Leap(hours(24));
     Leap(hours(1));  // What was parked is tried again.
     Leap(hours(1));
+    loop_.Advance(seconds(10));  // The reconciler's walk.
     CheckAll(When::kQuiet);
   }
 

@@ -40,12 +40,30 @@ class ForwardingLedger : public Ledger {
                                                         std::vector<MadeUpstream> found) override {
     return real_->RecordLook(std::move(id), began, std::move(found));
   }
+  Task<absl::StatusOr<std::vector<Stranger>>> RecordSeen(std::string instance, std::vector<SeenToken> seen,
+                                                         WallTime listed) override {
+    return real_->RecordSeen(std::move(instance), std::move(seen), listed);
+  }
+  Task<absl::Status> KeepStray(TokenId id, MadeUpstream made) override {
+    return real_->KeepStray(std::move(id), std::move(made));
+  }
+  Task<absl::StatusOr<std::vector<Token>>> TakeIn(std::vector<TakeInSpec> specs) override {
+    return real_->TakeIn(std::move(specs));
+  }
   Task<absl::StatusOr<TokenRecord>> Get(TokenId id) override { return real_->Get(std::move(id)); }
   Task<absl::StatusOr<std::vector<Token>>> List(ListQuery query) override { return real_->List(std::move(query)); }
   Task<absl::StatusOr<std::optional<RequestRecord>>> FindRequest(std::string caller, RequestKey key) override {
     return real_->FindRequest(std::move(caller), std::move(key));
   }
   Task<absl::StatusOr<Counts>> Count() override { return real_->Count(); }
+  Task<absl::StatusOr<std::vector<TokenRecord>>> ListUnseen(WallTime since, int skip, int limit) override {
+    return real_->ListUnseen(since, skip, limit);
+  }
+  Task<absl::StatusOr<std::vector<ResolvedTarget>>> ActiveTargets(std::optional<ResolvedTarget> after,
+                                                                  int limit) override {
+    return real_->ActiveTargets(std::move(after), limit);
+  }
+  bool UpstreamRestored() const override { return real_->UpstreamRestored(); }
   Task<absl::StatusOr<std::vector<AuditRecord>>> ReadAudit(AuditQuery query) override {
     return real_->ReadAudit(std::move(query));
   }
@@ -81,6 +99,9 @@ class ForwardingGitLab : public GitLab {
   }
   Task<absl::StatusOr<TargetFacts>> Resolve(CallContext call, Target target) override {
     return real_->Resolve(std::move(call), std::move(target));
+  }
+  Task<absl::StatusOr<ResolvedTarget>> TargetOf(CallContext call, std::string instance, std::int64_t user_id) override {
+    return real_->TargetOf(std::move(call), std::move(instance), user_id);
   }
   Task<absl::StatusOr<IssuerFacts>> CheckIssuer(CallContext call) override {
     return real_->CheckIssuer(std::move(call));

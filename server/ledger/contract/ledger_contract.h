@@ -71,6 +71,17 @@ class LedgerContract : public testing::TestWithParam<LedgerUnderTest> {
   TokenId InState(std::size_t state);
   absl::Status Try(std::size_t verb, const TokenId& id);
 
+  // What a list shows of an ACTIVE row's token, and a token that no row has, with the marker of `marked`.
+  SeenToken Seen(const TokenId& id);
+  SeenToken Strange(const TokenId& marked);
+  // RecordSeen with a list that was asked for now, unless said otherwise; KindOf: the kind of the only stranger, or "".
+  std::vector<Stranger> Record(std::vector<SeenToken> seen, std::optional<WallTime> listed = std::nullopt);
+  std::string KindOf(SeenToken seen, std::optional<WallTime> listed = std::nullopt);
+  std::vector<TokenId> Unseen(WallTime since, int skip = 0, int limit = 100);
+  TakeInSpec SpecFor(const SeenToken& seen, bool revoke = false);
+  absl::StatusOr<std::vector<Token>> TakeIn(std::vector<TakeInSpec> specs);
+  TokenId NewId() { return MakeSortableId(loop_.Now(), random_); }
+
   static constexpr Duration kSettle = minutes(10);
 
   ManualLoop loop_;

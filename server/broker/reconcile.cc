@@ -1,0 +1,358 @@
+#include "server/broker/reconcile.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "server/base/error.h"
+#include "server/base/time_text.h"
+#include "server/domain/marker.h"
+#include "server/domain/scope.h"
+
+namespace tokenbroker {
+namespace {
+
+constexpr Duration kReadFor = seconds(30);
+constexpr Duration kFirstWalkAfter = minutes(1);
+constexpr Duration kRetryAfter = minutes(1);
+// A POST that something on the way sent twice makes its second token soon after the first.
+constexpr Duration kTwinWithin = minutes(10);
+constexpr int kPage = 100;  // What GitLab gives at most with one call.
+constexpr int kPageMax = 10'000;
+constexpr int kRowsAtOnce = 100;
+constexpr int kTargetsAtOnce = 100;
+
+UpstreamRef RefOf(const Token& token) { return {token.target, token.upstream_id, token.upstream_user_id}; }
+
+Target AsWritten(const ResolvedTarget& target) { return {target.instance, target.kind, std::to_string(target.id)}; }
+
+MadeUpstream MadeOf(const UpstreamToken& token) { return {token.id, token.user_id, token.name, token.expires_at}; }
+
+SeenToken SeenOf(const UpstreamToken& token, TokenId marked) {
+  return {MadeOf(token), std::move(marked), token.last_used_at};
+}
+
+UpstreamQuery TaggedQuery(const BrokerOptions& options) {
+  UpstreamQuery query;
+  query.target.instance = options.instance;
+  query.search = MarkerStemOf(options.name);
+  return query;
+}
+
+UpstreamQuery ChildrenOf(const Token& token, const std::string& marker) {
+  return {token.target, token.upstream_user_id, marker, token.create_time - kTwinWithin, /*active_only=*/true};
+}
+
+// How many calls a list of so many took beyond its first.
+int MorePages(std::size_t rows) { return static_cast<int>(rows) / kPage; }
+
+// What is known of a stranger, from its row or from what GitLab keeps.
+UnknownToken DescribeStranger(UpstreamToken token, const Stranger& stranger, WallTime now) {
+  UnknownToken unknown;
+  unknown.marked = stranger.marked;
+  unknown.kind = stranger.kind;
+  unknown.found_time = now;
+  if (stranger.row.has_value()) {
+    const Token& row = stranger.row->token;
+    unknown.target = row.target;
+    unknown.owner = row.owner;
+    unknown.purpose = row.purpose;
+    unknown.expire_time = row.expire_time;
+  } else if (std::optional<UpstreamDescription> told = ParseUpstreamDescription(token.description)) {
+    unknown.owner = std::move(told->caller);
+    unknown.purpose = std::move(told->purpose);
+    unknown.expire_time = told->expire_time;
+  }
+  unknown.upstream = std::move(token);
+  return unknown;
+}
+
+}  // namespace
+
+Task<void> Reconciler::Run(Event stop) {
+  BootTime next = parts_.clock.Boot() + kFirstWalkAfter;
+  while (!co_await stop.Wait(parts_.clock, next)) {
+    const BootTime began = parts_.clock.Boot();
+    auto walk = std::make_shared<Walk>(Walk{stop, parts_.ledger.Now(), {}, {}});
+    const absl::Status end = co_await DoWalk(walk);
+    if (stop.is_set()) co_return;
+    if (end.ok()) {
+      findings_ = {walk->began, std::move(walk->unknown), std::move(walk->moved)};
+      parts_.metrics.ReconcileWalked(walk->began, static_cast<std::int64_t>(findings_.unknown.size()),
+                                     static_cast<std::int64_t>(findings_.moved.size()));
+      next = std::max(began + options_.reconcile_every, parts_.clock.Boot());
+      continue;
+    }
+    parts_.metrics.ReconcileFailed();
+    parts_.log.Warn("reconciliation broke off", {{"reason", ReasonOf(end)}, {"error", std::string(end.message())}});
+    next = parts_.clock.Boot() + std::max<Duration>(RetryAfterOf(end).value_or(kRetryAfter), kRetryAfter);
+  }
+}
+
+void Reconciler::Forget(std::int64_t upstream_id) {
+  findings_.unknown.erase(upstream_id);
+  parts_.metrics.SetUnknownTokens(static_cast<std::int64_t>(findings_.unknown.size()));
+}
+
+Task<absl::Status> Reconciler::DoWalk(std::shared_ptr<Walk> walk) {
+  if (!issuer_.facts().has_value()) {
+    co_return Error(absl::StatusCode::kUnavailable, "UPSTREAM_UNAVAILABLE", "the issuer's rights are not known yet");
+  }
+  absl::Status end;
+  if (issuer_.facts()->is_admin) {
+    end = co_await WalkInstance(walk);
+  } else {
+    end = co_await WalkProjects(walk);
+  }
+  if (end.ok()) end = co_await CheckUnseen(walk);
+  if (end.ok()) end = co_await CheckTargets(walk);
+  co_return end;
+}
+
+Task<absl::Status> Reconciler::WalkInstance(std::shared_ptr<Walk> walk) {
+  UpstreamQuery query = TaggedQuery(options_);
+  query.whole_instance = true;
+  query.limit = kPage;
+  for (;;) {
+    const WallTime listed = parts_.ledger.Now();
+    // One more: the list of everybody's tokens is believed only after a proof of the issuer's rights.
+    absl::StatusOr<std::vector<UpstreamToken>> list = co_await List(walk, 1 + query.limit / kPage, query);
+    if (!list.ok()) co_return list.status();
+    if (list->empty()) co_return absl::OkStatus();
+    const bool last = list->size() < static_cast<std::size_t>(query.limit);
+    const WallTime newest = list->back().created_at;
+    const absl::Status taken = co_await Take(walk, *std::move(list), listed);
+    if (!taken.ok() || last) co_return taken;
+    // The next page begins with this instant again: created_after includes it. More than a page of one instant needs a
+    // longer one.
+    if (query.created_after == newest && query.limit < kPageMax) {
+      query.limit *= 2;
+    } else {
+      query.limit = kPage;
+    }
+    query.created_after = newest;
+  }
+}
+
+Task<absl::Status> Reconciler::WalkProjects(std::shared_ptr<Walk> walk) {
+  std::optional<ResolvedTarget> after;
+  for (;;) {
+    const absl::StatusOr<std::vector<ResolvedTarget>> targets =
+        co_await parts_.ledger.ActiveTargets(after, kTargetsAtOnce);
+    if (!targets.ok()) co_return targets.status();
+    for (const ResolvedTarget& target : *targets) {
+      if (target.kind != TargetKind::kProject) continue;  // Only an administrator sees the others' lists.
+      UpstreamQuery query = TaggedQuery(options_);
+      query.target = target;
+      const WallTime listed = parts_.ledger.Now();
+      absl::StatusOr<std::vector<UpstreamToken>> list = co_await List(walk, 1, std::move(query));
+      if (absl::IsNotFound(list.status())) continue;  // A project that is gone: its rows are asked for by id.
+      if (!list.ok()) co_return list.status();
+      const absl::Status paid = co_await Spend(walk, MorePages(list->size()));
+      if (!paid.ok()) co_return paid;
+      const absl::Status taken = co_await Take(walk, *std::move(list), listed);
+      if (!taken.ok()) co_return taken;
+    }
+    if (targets->size() < static_cast<std::size_t>(kTargetsAtOnce)) co_return absl::OkStatus();
+    after = targets->back();
+  }
+}
+
+Task<absl::Status> Reconciler::Take(std::shared_ptr<Walk> walk, std::vector<UpstreamToken> list, WallTime listed) {
+  std::vector<UpstreamToken> ours;
+  std::vector<SeenToken> seen;
+  for (UpstreamToken& token : list) {
+    std::optional<TokenId> marked = IdInMarker(token.name, options_.name);
+    if (!marked.has_value() || !token.active) continue;
+    seen.push_back(SeenOf(token, *std::move(marked)));
+    ours.push_back(std::move(token));
+  }
+  if (ours.empty()) co_return absl::OkStatus();
+  absl::StatusOr<std::vector<Stranger>> strangers =
+      co_await parts_.ledger.RecordSeen(options_.instance, std::move(seen), listed);
+  if (!strangers.ok()) co_return strangers.status();
+  for (Stranger& stranger : *strangers) {
+    UpstreamToken token = ours[stranger.index];
+    const absl::Status judged = co_await JudgeStranger(walk, std::move(token), std::move(stranger));
+    if (!judged.ok()) co_return judged;
+  }
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> Reconciler::JudgeStranger(std::shared_ptr<Walk> walk, UpstreamToken token, Stranger stranger) {
+  if (stranger.kind == StrangerKind::kSecond) {
+    const absl::StatusOr<bool> twin = co_await IsTwin(walk, token, stranger.row->token);
+    if (!twin.ok()) co_return twin.status();
+    if (*twin) {
+      parts_.log.Warn("GitLab made a token twice", {{"token", stranger.marked}, {"upstream_id", token.id}});
+      parts_.metrics.ReconcileFound("twin");
+      MadeUpstream made = MadeOf(token);
+      const absl::Status kept = co_await parts_.ledger.KeepStray(stranger.marked, std::move(made));
+      lifecycle_.Wake();
+      co_return kept;
+    }
+  }
+  co_return co_await Report(walk, std::move(token), std::move(stranger));
+}
+
+Task<absl::StatusOr<bool>> Reconciler::IsTwin(std::shared_ptr<Walk> walk, UpstreamToken token, Token row) {
+  const Duration after = token.created_at - parts_.gitlab.Skew().value_or(Duration(0)) - row.create_time;
+  if (after > kTwinWithin || after < -kTwinWithin) co_return false;
+  // A holder who rotates its own token leaves the same marker, but its first one is dead then.
+  const absl::StatusOr<std::optional<UpstreamToken>> first = co_await Ask(walk, row);
+  if (!first.ok()) co_return first.status();
+  co_return first->has_value() && (*first)->active && (*first)->name == row.upstream_name;
+}
+
+Task<absl::Status> Reconciler::Report(std::shared_ptr<Walk> walk, UpstreamToken token, Stranger stranger) {
+  const std::int64_t id = token.id;
+  const auto known = findings_.unknown.find(id);
+  UnknownToken unknown = DescribeStranger(std::move(token), stranger, parts_.ledger.Now());
+  if (known != findings_.unknown.end() && known->second.upstream.name == unknown.upstream.name) {
+    unknown.found_time = known->second.found_time;
+    if (!unknown.target.has_value()) unknown.target = known->second.target;
+  } else {
+    parts_.metrics.ReconcileFound("unknown");
+    parts_.log.Warn("a token with our tag is not explained by the ledger", {{"upstream_id", id},
+                                                                            {"name", unknown.upstream.name},
+                                                                            {"why", NameOf(unknown.kind)},
+                                                                            {"owner", unknown.owner}});
+  }
+  if (!unknown.target.has_value()) {
+    const absl::StatusOr<Slots::Slot> slot = co_await Enter(walk, 2);
+    if (!slot.ok()) co_return slot.status();
+    const CallContext call(parts_.clock.Boot() + kReadFor);
+    absl::StatusOr<ResolvedTarget> target =
+        co_await parts_.gitlab.TargetOf(call, options_.instance, unknown.upstream.user_id);
+    if (!target.ok() && !absl::IsNotFound(target.status())) co_return target.status();
+    if (target.ok()) unknown.target = *std::move(target);
+  }
+  walk->unknown.insert_or_assign(id, std::move(unknown));
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> Reconciler::CheckUnseen(std::shared_ptr<Walk> walk) {
+  int unproved = 0;  // They stay at the head of the line.
+  for (;;) {
+    const absl::StatusOr<std::vector<TokenRecord>> rows =
+        co_await parts_.ledger.ListUnseen(walk->began, unproved, kRowsAtOnce);
+    if (!rows.ok()) co_return rows.status();
+    for (const TokenRecord& row : *rows) {
+      const absl::StatusOr<bool> settled = co_await CheckRow(walk, row.token);
+      if (!settled.ok()) co_return settled.status();
+      if (!*settled) ++unproved;
+    }
+    if (rows->size() < static_cast<std::size_t>(kRowsAtOnce)) break;
+  }
+  parts_.metrics.SetReconcileUnproved(unproved);
+  co_return absl::OkStatus();
+}
+
+Task<absl::StatusOr<bool>> Reconciler::CheckRow(std::shared_ptr<Walk> walk, Token token) {
+  const WallTime asked = parts_.ledger.Now();
+  const absl::StatusOr<std::optional<UpstreamToken>> seen = co_await Ask(walk, token);
+  // What the issuer may not see must not end the walk for all others.
+  if (absl::IsFailedPrecondition(seen.status())) co_return false;
+  if (!seen.ok()) co_return seen.status();
+  Proof proof = Proof::kAbsent;
+  if (!seen->has_value()) {
+    const absl::StatusOr<bool> absent = co_await IsAbsent(walk, token);
+    if (!absent.ok() || !*absent) co_return absent;
+  } else if ((*seen)->name != token.upstream_name) {
+    proof = Proof::kAnotherToken;
+  } else if ((*seen)->revoked) {
+    proof = Proof::kSeenRevoked;
+  } else if (!(*seen)->active) {
+    proof = Proof::kUpstreamMidnight;
+  } else {
+    std::vector<SeenToken> alive(1, SeenOf(**seen, token.id));
+    const absl::StatusOr<std::vector<Stranger>> noted =
+        co_await parts_.ledger.RecordSeen(options_.instance, std::move(alive), asked);
+    if (!noted.ok()) co_return noted.status();
+    co_return true;
+  }
+  if (AnySelfExtending(token.scopes)) {
+    const absl::StatusOr<bool> living = co_await HasLivingChild(walk, token);
+    if (!living.ok()) co_return living.status();
+    if (*living) co_return false;  // Reported by the list; the row ends with its family at expire_time.
+  }
+  const absl::StatusOr<Token> dead = co_await parts_.ledger.RecordDeath(token.id, proof);
+  if (!dead.ok()) co_return dead.status();
+  parts_.metrics.ReconcileFound("dead");
+  parts_.log.Info("token dead at GitLab", {{"token", token.id}, {"caller", token.owner}, {"proof", NameOf(proof)}});
+  co_return true;
+}
+
+Task<absl::StatusOr<bool>> Reconciler::HasLivingChild(std::shared_ptr<Walk> walk, Token token) {
+  const std::string marker = MarkerOf(options_.name, token.id);
+  UpstreamQuery query = ChildrenOf(token, marker);
+  const absl::StatusOr<std::vector<UpstreamToken>> list = co_await List(walk, 1, std::move(query));
+  if (!list.ok()) co_return list.status();
+  co_return std::any_of(list->begin(), list->end(),
+                        [&](const UpstreamToken& each) { return EndsInMarker(each.name, marker); });
+}
+
+Task<absl::Status> Reconciler::CheckTargets(std::shared_ptr<Walk> walk) {
+  std::optional<ResolvedTarget> after;
+  for (;;) {
+    const absl::StatusOr<std::vector<ResolvedTarget>> targets =
+        co_await parts_.ledger.ActiveTargets(after, kTargetsAtOnce);
+    if (!targets.ok()) co_return targets.status();
+    for (const ResolvedTarget& target : *targets) {
+      const absl::StatusOr<Slots::Slot> slot = co_await Enter(walk, 1);
+      if (!slot.ok()) co_return slot.status();
+      const CallContext call(parts_.clock.Boot() + kReadFor);
+      Target written = AsWritten(target);
+      const absl::StatusOr<TargetFacts> facts = co_await parts_.gitlab.Resolve(call, std::move(written));
+      const bool gone = absl::IsNotFound(facts.status()) || ReasonOf(facts.status()) == "TARGET_MOVED";
+      if (!facts.ok() && !gone) co_return facts.status();
+      if (facts.ok() && facts->target.path == target.path) continue;
+      std::string path = facts.ok() ? facts->target.path : "";
+      const auto same = [&](const MovedTarget& each) { return each.target == target && each.path == path; };
+      if (std::none_of(findings_.moved.begin(), findings_.moved.end(), same)) {
+        parts_.log.Warn("a target has moved", {{"target", ToText(target)}, {"target_id", target.id}, {"now", path}});
+      }
+      walk->moved.push_back(MovedTarget{target, std::move(path)});
+    }
+    if (targets->size() < static_cast<std::size_t>(kTargetsAtOnce)) co_return absl::OkStatus();
+    after = targets->back();
+  }
+}
+
+Task<absl::Status> Reconciler::Spend(std::shared_ptr<Walk> walk, int calls) {
+  const Duration each = Duration(minutes(1)) / options_.reconcile_calls_per_minute;
+  const BootTime from = std::max(next_call_, parts_.clock.Boot());
+  next_call_ = from + calls * each;
+  const bool stopped = co_await walk->stop.Wait(parts_.clock, from);
+  if (stopped) co_return absl::CancelledError("the broker drains");
+  co_return absl::OkStatus();
+}
+
+Task<absl::StatusOr<std::vector<UpstreamToken>>> Reconciler::List(std::shared_ptr<Walk> walk, int calls,
+                                                                  UpstreamQuery query) {
+  const absl::StatusOr<Slots::Slot> slot = co_await Enter(walk, calls);
+  if (!slot.ok()) co_return slot.status();
+  const CallContext call(parts_.clock.Boot() + kReadFor);
+  co_return co_await parts_.gitlab.ListTokens(call, std::move(query));
+}
+
+Task<absl::StatusOr<std::optional<UpstreamToken>>> Reconciler::Ask(std::shared_ptr<Walk> walk, Token token) {
+  const absl::StatusOr<Slots::Slot> slot = co_await Enter(walk, 1);
+  if (!slot.ok()) co_return slot.status();
+  const CallContext call(parts_.clock.Boot() + kReadFor);
+  co_return co_await parts_.gitlab.GetToken(call, RefOf(token));
+}
+
+Task<absl::StatusOr<bool>> Reconciler::IsAbsent(std::shared_ptr<Walk> walk, Token token) {
+  const absl::StatusOr<Slots::Slot> slot = co_await Enter(walk, 3);
+  if (!slot.ok()) co_return slot.status();
+  const CallContext call(parts_.clock.Boot() + kReadFor);
+  co_return co_await parts_.gitlab.ProvesAbsence(call, RefOf(token));
+}
+
+Task<absl::StatusOr<Slots::Slot>> Reconciler::Enter(std::shared_ptr<Walk> walk, int calls) {
+  const absl::Status paid = co_await Spend(std::move(walk), calls);
+  if (!paid.ok()) co_return paid;
+  co_return co_await parts_.slots.Acquire(CallContext(), Lane::kLook);
+}
+
+}  // namespace tokenbroker

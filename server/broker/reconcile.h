@@ -1,0 +1,87 @@
+#pragma once
+// Brings back what happened at GitLab: which tokens were used, revoked or have ended there, which projects have moved,
+// and which living tokens bear our tag though no row explains them. It writes facts and, on proof, death; what it
+// cannot explain it reports and leaves alone.
+//
+// One walk, in the order that costs the fewest calls. (1) Where the issuer is an administrator, the whole instance's
+// tokens with our tag, a hundred a call, oldest first by created_at; else each project of an ACTIVE row by itself. (2)
+// By id, one call each, those ACTIVE rows that (1) did not show. (3) One call for each target of an ACTIVE row: has it
+// moved? All of it at the pace of BrokerOptions::reconcile_calls_per_minute and in the lane that is served last.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "server/base/clock.h"
+#include "server/base/event.h"
+#include "server/base/task.h"
+#include "server/broker/broker.h"
+#include "server/broker/issuer_watch.h"
+#include "server/broker/lifecycle.h"
+
+namespace tokenbroker {
+
+// Runs on the executor alone.
+class Reconciler {
+ public:
+  Reconciler(BrokerParts parts, BrokerOptions options, const IssuerWatch& issuer, Lifecycle& lifecycle)
+      : parts_(parts), options_(std::move(options)), issuer_(issuer), lifecycle_(lifecycle) {}
+
+  // Walks until `stop` is set.
+  Task<void> Run(Event stop);
+
+  // As of the last walk that came to its end.
+  const Findings& findings() const { return findings_; }
+  // It was adopted or is being revoked: no longer unknown.
+  void Forget(std::int64_t upstream_id);
+
+ private:
+  // What a walk has found so far.
+  struct Walk {
+    Event stop;
+    WallTime began;
+    std::map<std::int64_t, UnknownToken> unknown;
+    std::vector<MovedTarget> moved;
+  };
+
+  // Each OK if it came to its end.
+  Task<absl::Status> DoWalk(std::shared_ptr<Walk> walk);
+  Task<absl::Status> WalkInstance(std::shared_ptr<Walk> walk);
+  Task<absl::Status> WalkProjects(std::shared_ptr<Walk> walk);
+  Task<absl::Status> CheckUnseen(std::shared_ptr<Walk> walk);
+  Task<absl::Status> CheckTargets(std::shared_ptr<Walk> walk);
+
+  // Records what a list showed; what no row explains is judged.
+  Task<absl::Status> Take(std::shared_ptr<Walk> walk, std::vector<UpstreamToken> list, WallTime listed);
+  Task<absl::Status> JudgeStranger(std::shared_ptr<Walk> walk, UpstreamToken token, Stranger stranger);
+  // Whether `token` is a second one that the POST of this ACTIVE row made, while the first lives.
+  Task<absl::StatusOr<bool>> IsTwin(std::shared_ptr<Walk> walk, UpstreamToken token, Token row);
+  Task<absl::Status> Report(std::shared_ptr<Walk> walk, UpstreamToken token, Stranger stranger);
+  // One row by id. False: GitLab's answer proves neither life nor death.
+  Task<absl::StatusOr<bool>> CheckRow(std::shared_ptr<Walk> walk, Token token);
+  // A self-extending token is dead only with all of its children.
+  Task<absl::StatusOr<bool>> HasLivingChild(std::shared_ptr<Walk> walk, Token token);
+
+  // One question to GitLab each.
+  Task<absl::StatusOr<std::vector<UpstreamToken>>> List(std::shared_ptr<Walk> walk, int calls, UpstreamQuery query);
+  Task<absl::StatusOr<std::optional<UpstreamToken>>> Ask(std::shared_ptr<Walk> walk, Token token);
+  Task<absl::StatusOr<bool>> IsAbsent(std::shared_ptr<Walk> walk, Token token);
+
+  // Waits until the budget allows `calls` more; CANCELLED if the walk is to stop.
+  Task<absl::Status> Spend(std::shared_ptr<Walk> walk, int calls);
+  // A slot of the last lane, after Spend.
+  Task<absl::StatusOr<Slots::Slot>> Enter(std::shared_ptr<Walk> walk, int calls);
+
+  BrokerParts parts_;
+  const BrokerOptions options_;
+  const IssuerWatch& issuer_;
+  Lifecycle& lifecycle_;
+  BootTime next_call_;
+  Findings findings_;
+};
+
+}  // namespace tokenbroker
