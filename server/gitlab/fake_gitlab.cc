@@ -142,9 +142,8 @@ Task<absl::StatusOr<std::optional<UpstreamToken>>> FakeGitLab::GetToken(CallCont
 Task<absl::StatusOr<bool>> FakeGitLab::ProvesAbsence(CallContext, UpstreamRef ref) {
   ++reads_;
   if (down_) co_return Unavailable();
-  if (issuer_is_admin_) co_return true;
-  co_return ref.target.kind == TargetKind::kProject&& projects_.contains(ref.target.id) &&
-      !tokens_.contains(ref.token_id);
+  if (ref.target.kind != TargetKind::kProject) co_return issuer_is_admin_;
+  co_return projects_.contains(ref.target.id) && !tokens_.contains(ref.token_id);  // Its bot goes with its row.
 }
 
 Task<absl::StatusOr<std::vector<UpstreamToken>>> FakeGitLab::ListTokens(CallContext, UpstreamQuery query) {
