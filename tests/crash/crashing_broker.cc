@@ -1,6 +1,9 @@
 // tokenbrokerd as the crash tests run it: the same wiring, with time that the harness moves, crash points between the
 // steps, and, if asked for, one planted fault. Never shipped.
 
+#include <signal.h>
+#include <sys/prctl.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
@@ -49,6 +52,7 @@ int Main(int argc, char** argv) {
     return 1;
   }
   if (*plant == Plant::kNoSettle) config->gitlab.settle = Duration(0);
+  prctl(PR_SET_PDEATHSIG, SIGKILL);  // Nothing of us outlives a harness that is killed.
   const EndSignals signals;
   const std::unique_ptr<Log> log = MakeStderrLog(config->log_level);
   const absl::Status status = Serve(*config, signals, *log, SeamsFor(MapControl(control_file), *plant));

@@ -23,10 +23,14 @@
 
 #include <CLI/CLI.hpp>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <mutex>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "tests/crash/control.h"
 #include "tests/crash/run.h"
@@ -38,11 +42,13 @@ namespace {
 struct Flags {
   std::uint64_t runs = 100;
   std::uint64_t seed = 1;
+  unsigned jobs = 2;
   std::string broker = "tests/crash/crashing_broker";
   std::string plant = "none";
   bool print = false;
 };
 
+// Thread-safe.
 class Tally {
  public:
   explicit Tally(const Flags& flags) : flags_(flags) {}
@@ -50,6 +56,7 @@ class Tally {
   void Play(std::uint64_t number) {
     const Scenario scenario = Draw(number);
     const Outcome outcome = tokenbroker::Play(scenario, flags_.broker, flags_.plant);
+    const std::lock_guard lock(mutex_);
     ++runs_;
     for (const std::size_t point : outcome.struck_at) ++hits_[point];
     differences_ += outcome.differences.size();
@@ -66,7 +73,10 @@ class Tally {
     for (const int hits : hits_) count += hits > 0 ? 1 : 0;
     return count;
   }
-  std::uint64_t differences() const { return differences_; }
+  std::uint64_t differences() const {
+    const std::lock_guard lock(mutex_);
+    return differences_;
+  }
 
   void Print(std::chrono::duration<double> took) const {
     for (std::size_t i = 0; i < kPointCount; ++i) std::printf("%6d  %s\n", hits_[i], std::string(kPoints[i]).c_str());
@@ -77,6 +87,7 @@ class Tally {
 
  private:
   const Flags& flags_;
+  mutable std::mutex mutex_;
   std::uint64_t runs_ = 0;
   std::uint64_t differences_ = 0;
   std::array<int, kPointCount> hits_{};
@@ -87,6 +98,7 @@ int Main(int argc, char** argv) {
   CLI::App app("Crashes a broker and looks for what is lost.");
   app.add_option("--runs", flags.runs, "How many runs");
   app.add_option("--seed", flags.seed, "The number of the first run");
+  app.add_option("--jobs", flags.jobs, "How many runs at a time");
   app.add_option("--broker", flags.broker, "The program crashing_broker");
   app.add_option("--plant", flags.plant, "Plants a fault, see planted.h, and ends with 0 at the first difference");
   app.add_flag("--print", flags.print, "Prints every run's scenario");
@@ -96,10 +108,16 @@ int Main(int argc, char** argv) {
   const bool planted = flags.plant != "none";
   const std::uint64_t end = flags.seed + flags.runs;
   Tally tally(flags);
-  for (std::uint64_t number = flags.seed; number < end; ++number) {
-    tally.Play(number);
-    if (planted && tally.differences() > 0) break;
-  }
+  std::atomic<std::uint64_t> next = flags.seed;
+  const auto work = [&] {
+    for (std::uint64_t number = next++; number < end; number = next++) {
+      tally.Play(number);
+      if (planted && tally.differences() > 0) return;
+    }
+  };
+  std::vector<std::thread> workers;
+  for (unsigned i = 0; i < flags.jobs; ++i) workers.emplace_back(work);
+  for (std::thread& worker : workers) worker.join();
   const bool each_had_its_turn = !planted && flags.runs >= kPointCount;
   for (std::size_t point = 0; each_had_its_turn && point < kPointCount; ++point) {
     std::uint64_t number = end + (point + kPointCount - end % kPointCount) % kPointCount;

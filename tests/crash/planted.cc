@@ -31,6 +31,26 @@ class BlindLedger final : public ForwardingLedger {
   }
 };
 
+class ForgetfulLedger final : public ForwardingLedger {
+ public:
+  using ForwardingLedger::ForwardingLedger;
+
+  Task<absl::StatusOr<TokenRecord>> RequestRevocation(TokenId id, std::string /*caller*/) override {
+    return Nod(real().Get(std::move(id)));
+  }
+
+ private:
+  // The DELETE that follows is written when it has ended.
+  static Task<absl::StatusOr<TokenRecord>> Nod(Task<absl::StatusOr<TokenRecord>> real) {
+    absl::StatusOr<TokenRecord> record = co_await std::move(real);
+    if (record.ok() && record->token.state == TokenState::kActive) {
+      record->token.state = TokenState::kRevoking;
+      record->token.revoke_reason = RevokeReason::kRequested;
+    }
+    co_return record;
+  }
+};
+
 class CredulousGitLab final : public ForwardingGitLab {
  public:
   using ForwardingGitLab::ForwardingGitLab;
@@ -120,6 +140,7 @@ std::optional<Plant> PlantNamed(std::string_view name) {
       {"no-look", Plant::kNoLook},
       {"no-settle", Plant::kNoSettle},
       {"absence-is-death", Plant::kAbsenceIsDeath},
+      {"forgetful", Plant::kForgetful},
       {"unavailable", Plant::kUnavailable},
   };
   for (const auto& [known, plant] : kNames) {
@@ -130,6 +151,7 @@ std::optional<Plant> PlantNamed(std::string_view name) {
 
 std::unique_ptr<Ledger> Planter::Wrap(std::unique_ptr<Ledger> real, Clock& clock) {
   if (plant_ == Plant::kNoLook) return std::make_unique<BlindLedger>(std::move(real));
+  if (plant_ == Plant::kForgetful) return std::make_unique<ForgetfulLedger>(std::move(real));
   if (plant_ != Plant::kPostBeforeIntent) return real;
   auto late = std::make_unique<LateIntents>(std::move(real), clock);
   late_ = late.get();

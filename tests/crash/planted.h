@@ -17,10 +17,12 @@ enum class Plant {
   kNoLook,            // Nobody looks for what a lost answer left behind.
   kNoSettle,          // A look that finds nothing closes the row at once, whatever GitLab may still apply.
   kAbsenceIsDeath,    // A 404 is taken for death, though GitLab would show the token to nobody.
+  kForgetful,         // A revocation is acknowledged before it is written.
   kUnavailable,       // An unknown end is told as UNAVAILABLE, which stock policies resend.
 };
 
-// "none", "post-before-intent", "no-look", "no-settle", "absence-is-death", "unavailable".
+// "none", "post-before-intent", "no-look", "no-settle", "absence-is-death", "forgetful",
+// "unavailable".
 std::optional<Plant> PlantNamed(std::string_view name);
 
 // Puts the fault into the ports. (kNoSettle is a matter of configuration and changes none.) Both must live as long as

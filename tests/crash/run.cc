@@ -33,6 +33,22 @@ std::string RequestId(std::uint64_t seed, std::size_t number) {
   return text;
 }
 
+// Whether nobody but GitLab can know what a POST of this act has done.
+bool EndsUnknown(const Act& act) {
+  switch (act.post) {
+    case Trouble::kClosed:
+    case Trouble::kActedClosed:
+    case Trouble::kActedReset:
+    case Trouble::kTwiceClosed:
+    case Trouble::kTruncated:
+    case Trouble::kBadGateway:
+    case Trouble::kLateAct:
+      return true;
+    default:
+      return act.down;
+  }
+}
+
 class Run {
  public:
   Run(const Scenario& scenario, const std::string& broker, const std::string& plant)
@@ -64,7 +80,7 @@ class Run {
         Create(act);
         break;
       case Act::Kind::kRepeat:
-        if (act.which < attempts_.size()) Send(attempts_.size() - 1 - act.which, act.deadline);
+        if (act.which < attempts_.size()) Send(act, attempts_.size() - 1 - act.which);
         break;
       case Act::Kind::kRevoke:
         Revoke(act);
@@ -81,22 +97,23 @@ class Run {
     v1::Token spec =
         act.project ? ProjectTokenSpec("acme/payments", act.ttl) : UserTokenSpec(world_.house().demo_user(), act.ttl);
     attempts_.push_back({std::move(spec), RequestId(scenario_.seed, attempts_.size())});
-    Send(attempts_.size() - 1, act.deadline);
+    Send(act, attempts_.size() - 1);
   }
 
-  void Send(std::size_t index, seconds deadline) {
+  void Send(const Act& act, std::size_t index) {
     const Attempt& attempt = attempts_[index];
     CreateOptions options;
     options.request_id = attempt.request_id;
     const int posts = world_.gitlab().CountRequests("POST", kPostPath);
     TokenClient* client = &world_.client();
-    absl::StatusOr<CreatedToken> made = world_.Direct<absl::StatusOr<CreatedToken>>(
-        [&attempt, options, deadline, client] { return client->Create(attempt.spec, options, DeadlineIn(deadline)); });
-    const bool sent = world_.gitlab().CountRequests("POST", kPostPath) > posts;
+    absl::StatusOr<CreatedToken> made =
+        world_.Direct<absl::StatusOr<CreatedToken>>([&attempt, options, deadline = act.deadline, client] {
+          return client->Create(attempt.spec, options, DeadlineIn(deadline));
+        });
+    const int sent = world_.gitlab().CountRequests("POST", kPostPath) - posts;
+    if (sent > 1) Differ("one call sent " + std::to_string(sent) + " POSTs");
     // A connection that breaks is UNAVAILABLE too: then it is not the broker that says so.
-    if (sent && !world_.killed() && absl::IsUnavailable(made.status())) {
-      Differ("UNAVAILABLE, though a POST had left: " + std::string(made.status().message()));
-    }
+    if (sent > 0 && !world_.killed()) JudgeAnswer(act, made.status());
     if (absl::IsAlreadyExists(made.status())) return;
     for (Delivered& each : delivered_) {
       each.may_be_ended = each.may_be_ended || each.request_id == attempt.request_id;
@@ -107,6 +124,15 @@ class Run {
     delivered.secret = std::string(made->secret.Reveal());
     delivered.request_id = attempt.request_id;
     delivered_.push_back(std::move(delivered));
+  }
+
+  // The answer of a broker that lives, once a POST has left.
+  void JudgeAnswer(const Act& act, const absl::Status& status) {
+    if (absl::IsUnavailable(status)) Differ("UNAVAILABLE, though a POST had left: " + status.ToString());
+    if (!EndsUnknown(act) || absl::IsDeadlineExceeded(status)) return;
+    if (!absl::IsAborted(status) || CallErrorOf(status).reason != "UPSTREAM_OUTCOME_UNKNOWN") {
+      Differ("an unknown end was told as " + status.ToString());
+    }
   }
 
   void Revoke(const Act& act) {

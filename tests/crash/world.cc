@@ -199,31 +199,32 @@ void World::Attend() {
       Step(each.then_pass);
     } else if (!struck_) {
       struck_at_.push_back(crash_->point);
-      Strike();
+      Strike(/*raised=*/false);
     }
     break;
   }
   if (struck_ || !crash_.has_value()) return;
   if (crash_->where == Crash::Where::kTime) {
-    if (client_ != nullptr && steady_clock::now() - began_ >= crash_->after) Strike();
+    if (client_ != nullptr && steady_clock::now() - began_ >= crash_->after) Strike(/*raised=*/false);
   } else if (control_.fired != 0) {
     struck_at_.push_back(crash_->point);
-    Strike();
+    Strike(/*raised=*/true);
   }
 }
 
-void World::Strike() {
+void World::Strike(bool raised) {
   struck_ = true;
   if (!crash_->kill) {
-    StopAndGoOn();
+    // A second SIGSTOP might overtake the one that the broker is about to raise, and stop it once more afterwards.
+    if (!raised) house_.broker().Signal(SIGSTOP);
+    StepAndGoOn();
     return;
   }
   killed_ = may_be_dead_ = true;
   house_.KillBroker();
 }
 
-void World::StopAndGoOn() {
-  house_.broker().Signal(SIGSTOP);
+void World::StepAndGoOn() {
   const bool stopped = Eventually([this] {
     siginfo_t info{};
     return waitid(P_PID, static_cast<id_t>(house_.broker().pid()), &info, WSTOPPED | WNOHANG) == 0 && info.si_pid != 0;

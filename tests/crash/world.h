@@ -69,8 +69,9 @@ class World {
   void Await(const char* method, const char* path, std::chrono::seconds then_pass);
   void Arm(const Crash& crash);
   void Attend();
-  void Strike();
-  void StopAndGoOn();
+  // `raised`: the broker has raised the signal itself, or is about to.
+  void Strike(bool raised);
+  void StepAndGoOn();
   bool Runs();
   std::string Ended();
 
