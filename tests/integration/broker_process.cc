@@ -194,10 +194,16 @@ void House::WriteFiles() {
   WriteFileOrDie(path("policy.yaml"), policy_);
 }
 
+std::unique_ptr<ChildProcess> House::Start() {
+  std::vector<std::string> line = {BrokerBinary(), "--config", path("config.yaml")};
+  line.insert(line.end(), arguments_.begin(), arguments_.end());
+  return std::make_unique<ChildProcess>(std::move(line), environment_,
+                                        path("broker." + std::to_string(++starts_) + ".log"));
+}
+
 bool House::StartBroker() {
   WriteFiles();
-  broker_ = std::make_unique<ChildProcess>(std::vector<std::string>{BrokerBinary(), "--config", path("config.yaml")},
-                                           environment_, path("broker." + std::to_string(++starts_) + ".log"));
+  broker_ = Start();
   return Eventually([this] {
            return !LogLine(output(), "serving").is_null() || broker_->Wait(std::chrono::seconds(0)).has_value();
          }) &&
@@ -216,8 +222,7 @@ void House::KillBroker() {
 
 std::optional<int> House::RunBrokerToItsEnd() {
   WriteFiles();
-  broker_ = std::make_unique<ChildProcess>(std::vector<std::string>{BrokerBinary(), "--config", path("config.yaml")},
-                                           environment_, path("broker." + std::to_string(++starts_) + ".log"));
+  broker_ = Start();
   return broker_->Wait(std::chrono::seconds(20));
 }
 

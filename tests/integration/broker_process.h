@@ -57,6 +57,7 @@ class House {
   std::string& config() { return config_; }
   std::string& policy() { return policy_; }
   std::vector<std::string>& environment() { return environment_; }
+  std::vector<std::string>& arguments() { return arguments_; }  // Beside --config.
   // Replaces the one occurrence of `from` in the configuration; the test fails if there is none.
   void EditConfig(const std::string& from, const std::string& to);
 
@@ -87,6 +88,7 @@ class House {
 
  private:
   void WriteFiles();
+  std::unique_ptr<ChildProcess> Start();
 
   std::string folder_;
   std::unique_ptr<gitlab_sim::GitLabSim> gitlab_;
@@ -97,6 +99,7 @@ class House {
   std::string config_;
   std::string policy_;
   std::vector<std::string> environment_;
+  std::vector<std::string> arguments_;
   int starts_ = 0;
   std::unique_ptr<ChildProcess> broker_;
 };
