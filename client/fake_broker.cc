@@ -199,6 +199,44 @@ void FakeAdmin::SetAudit(std::vector<v1::AuditRecord> records) {
   audit_ = std::move(records);
 }
 
+void FakeAdmin::SetUnknown(const v1::ListUnknownTokensResponse& found) {
+  const std::lock_guard lock(mutex_);
+  unknown_ = found;
+}
+
+std::vector<std::int64_t> FakeAdmin::adopted() const {
+  const std::lock_guard lock(mutex_);
+  return adopted_;
+}
+
+std::vector<std::int64_t> FakeAdmin::revoked() const {
+  const std::lock_guard lock(mutex_);
+  return revoked_;
+}
+
+grpc::Status FakeAdmin::ListUnknownTokens(grpc::ServerContext* /*context*/,
+                                          const v1::ListUnknownTokensRequest* /*request*/,
+                                          v1::ListUnknownTokensResponse* response) {
+  const std::lock_guard lock(mutex_);
+  *response = unknown_;
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeAdmin::AdoptTokens(grpc::ServerContext* /*context*/, const v1::AdoptTokensRequest* request,
+                                    v1::AdoptTokensResponse* /*response*/) {
+  const std::lock_guard lock(mutex_);
+  adopted_.insert(adopted_.end(), request->upstream_ids().begin(), request->upstream_ids().end());
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeAdmin::RevokeUnknownTokens(grpc::ServerContext* /*context*/,
+                                            const v1::RevokeUnknownTokensRequest* request,
+                                            v1::RevokeUnknownTokensResponse* /*response*/) {
+  const std::lock_guard lock(mutex_);
+  revoked_.insert(revoked_.end(), request->upstream_ids().begin(), request->upstream_ids().end());
+  return grpc::Status::OK;
+}
+
 grpc::Status FakeAdmin::ExportAudit(grpc::ServerContext* /*context*/, const v1::ExportAuditRequest* request,
                                     grpc::ServerWriter<v1::ExportAuditResponse>* writer) {
   const std::lock_guard lock(mutex_);

@@ -33,14 +33,28 @@ struct Refusal {
 class FakeAdmin final : public v1::AdminService::Service {
  public:
   void SetAudit(std::vector<v1::AuditRecord> records);
+  // What ListUnknownTokens answers, in one page.
+  void SetUnknown(const v1::ListUnknownTokensResponse& found);
+  // The upstream ids that arrived, in order.
+  std::vector<std::int64_t> adopted() const;
+  std::vector<std::int64_t> revoked() const;
 
  private:
   // Without regard to from_time.
   grpc::Status ExportAudit(grpc::ServerContext* context, const v1::ExportAuditRequest* request,
                            grpc::ServerWriter<v1::ExportAuditResponse>* writer) override;
 
-  std::mutex mutex_;
+  grpc::Status ListUnknownTokens(grpc::ServerContext* context, const v1::ListUnknownTokensRequest* request,
+                                 v1::ListUnknownTokensResponse* response) override;
+  grpc::Status AdoptTokens(grpc::ServerContext* context, const v1::AdoptTokensRequest* request,
+                           v1::AdoptTokensResponse* response) override;
+  grpc::Status RevokeUnknownTokens(grpc::ServerContext* context, const v1::RevokeUnknownTokensRequest* request,
+                                   v1::RevokeUnknownTokensResponse* response) override;
+
+  mutable std::mutex mutex_;
   std::vector<v1::AuditRecord> audit_;
+  v1::ListUnknownTokensResponse unknown_;
+  std::vector<std::int64_t> adopted_, revoked_;
 };
 
 // Thread-safe.

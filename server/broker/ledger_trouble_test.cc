@@ -55,8 +55,10 @@ TEST_F(LedgerTroubleTest, ALostCommitOfAnActivationEndsInNoLiveToken) {
   const absl::Status status = CreateWhileTheLedgerFails(Fault::kAfter);
   EXPECT_EQ(ReasonOf(status), "UPSTREAM_OUTCOME_UNKNOWN");
   EXPECT_TRUE(gitlab_.live().empty());
-  Pass(hours(1) + seconds(5));
-  EXPECT_EQ(OnlyToken().state, TokenState::kExpired);
+  // The row is ACTIVE, without a token: the reconciler sees it.
+  Pass(minutes(12));
+  EXPECT_EQ(OnlyToken().state, TokenState::kRevoked);
+  EXPECT_EQ(OnlyToken().revoke_reason, RevokeReason::kUpstream);
 }
 
 TEST_F(LedgerTroubleTest, ARevocationStillTakesPowerAwayButIsNotCalledDurable) {

@@ -20,6 +20,8 @@ constexpr int kPage = 100;  // What GitLab gives at most with one call.
 constexpr int kPageMax = 10'000;
 constexpr int kRowsAtOnce = 100;
 constexpr int kTargetsAtOnce = 100;
+// So many are kept to be listed. Whoever has dealt with them sees the next ones.
+constexpr std::size_t kUnknownMax = 10'000;
 
 UpstreamRef RefOf(const Token& token) { return {token.target, token.upstream_id, token.upstream_user_id}; }
 
@@ -72,7 +74,7 @@ Task<void> Reconciler::Run(Event stop) {
   BootTime next = parts_.clock.Boot() + kFirstWalkAfter;
   while (!co_await stop.Wait(parts_.clock, next)) {
     const BootTime began = parts_.clock.Boot();
-    auto walk = std::make_shared<Walk>(Walk{stop, parts_.ledger.Now(), {}, {}});
+    auto walk = std::make_shared<Walk>(Walk{stop, parts_.ledger.Now(), {}, {}, {}});
     const absl::Status end = co_await DoWalk(walk);
     if (stop.is_set()) co_return;
     if (end.ok()) {
@@ -97,12 +99,14 @@ Task<absl::Status> Reconciler::DoWalk(std::shared_ptr<Walk> walk) {
   if (!issuer_.facts().has_value()) {
     co_return Error(absl::StatusCode::kUnavailable, "UPSTREAM_UNAVAILABLE", "the issuer's rights are not known yet");
   }
+  // Rights may have been lost since they were asked for.
+  bool by_project = !issuer_.facts()->is_admin;
   absl::Status end;
-  if (issuer_.facts()->is_admin) {
+  if (!by_project) {
     end = co_await WalkInstance(walk);
-  } else {
-    end = co_await WalkProjects(walk);
+    by_project = ReasonOf(end) == "ISSUER_NOT_ALLOWED";
   }
+  if (by_project) end = co_await WalkProjects(walk);
   if (end.ok()) end = co_await CheckUnseen(walk);
   if (end.ok()) end = co_await CheckTargets(walk);
   co_return end;
@@ -145,7 +149,8 @@ Task<absl::Status> Reconciler::WalkProjects(std::shared_ptr<Walk> walk) {
       query.target = target;
       const WallTime listed = parts_.ledger.Now();
       absl::StatusOr<std::vector<UpstreamToken>> list = co_await List(walk, 1, std::move(query));
-      if (absl::IsNotFound(list.status())) continue;  // A project that is gone: its rows are asked for by id.
+      // A project that is gone or closed to the issuer: its rows are asked for by id.
+      if (absl::IsNotFound(list.status()) || absl::IsFailedPrecondition(list.status())) continue;
       if (!list.ok()) co_return list.status();
       const absl::Status paid = co_await Spend(walk, MorePages(list->size()));
       if (!paid.ok()) co_return paid;
@@ -205,6 +210,7 @@ Task<absl::StatusOr<bool>> Reconciler::IsTwin(std::shared_ptr<Walk> walk, Upstre
 
 Task<absl::Status> Reconciler::Report(std::shared_ptr<Walk> walk, UpstreamToken token, Stranger stranger) {
   const std::int64_t id = token.id;
+  if (walk->unknown.size() >= kUnknownMax) co_return absl::OkStatus();
   const auto known = findings_.unknown.find(id);
   UnknownToken unknown = DescribeStranger(std::move(token), stranger, parts_.ledger.Now());
   if (known != findings_.unknown.end() && known->second.upstream.name == unknown.upstream.name) {
@@ -218,16 +224,27 @@ Task<absl::Status> Reconciler::Report(std::shared_ptr<Walk> walk, UpstreamToken 
                                                                             {"owner", unknown.owner}});
   }
   if (!unknown.target.has_value()) {
-    const absl::StatusOr<Slots::Slot> slot = co_await Enter(walk, 2);
-    if (!slot.ok()) co_return slot.status();
-    const CallContext call(parts_.clock.Boot() + kReadFor);
-    absl::StatusOr<ResolvedTarget> target =
-        co_await parts_.gitlab.TargetOf(call, options_.instance, unknown.upstream.user_id);
-    if (!target.ok() && !absl::IsNotFound(target.status())) co_return target.status();
-    if (target.ok()) unknown.target = *std::move(target);
+    absl::StatusOr<std::optional<ResolvedTarget>> target = co_await TargetOf(walk, unknown.upstream.user_id);
+    if (!target.ok()) co_return target.status();
+    unknown.target = *std::move(target);
   }
   walk->unknown.insert_or_assign(id, std::move(unknown));
   co_return absl::OkStatus();
+}
+
+Task<absl::StatusOr<std::optional<ResolvedTarget>>> Reconciler::TargetOf(std::shared_ptr<Walk> walk,
+                                                                         std::int64_t user_id) {
+  const auto known = walk->targets.find(user_id);
+  if (known != walk->targets.end()) co_return known->second;
+  const absl::StatusOr<Slots::Slot> slot = co_await Enter(walk, 2);
+  if (!slot.ok()) co_return slot.status();
+  const CallContext call(parts_.clock.Boot() + kReadFor);
+  absl::StatusOr<ResolvedTarget> target = co_await parts_.gitlab.TargetOf(call, options_.instance, user_id);
+  if (!target.ok() && !absl::IsNotFound(target.status())) co_return target.status();
+  std::optional<ResolvedTarget> found;
+  if (target.ok()) found = *std::move(target);
+  walk->targets[user_id] = found;
+  co_return found;
 }
 
 Task<absl::Status> Reconciler::CheckUnseen(std::shared_ptr<Walk> walk) {

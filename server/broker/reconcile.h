@@ -45,6 +45,7 @@ class Reconciler {
     Event stop;
     WallTime began;
     std::map<std::int64_t, UnknownToken> unknown;
+    std::map<std::int64_t, std::optional<ResolvedTarget>> targets;  // By user; nothing: GitLab knows none.
     std::vector<MovedTarget> moved;
   };
 
@@ -60,6 +61,7 @@ class Reconciler {
   Task<absl::Status> JudgeStranger(std::shared_ptr<Walk> walk, UpstreamToken token, Stranger stranger);
   // Whether `token` is a second one that the POST of this ACTIVE row made, while the first lives.
   Task<absl::StatusOr<bool>> IsTwin(std::shared_ptr<Walk> walk, UpstreamToken token, Token row);
+  Task<absl::StatusOr<std::optional<ResolvedTarget>>> TargetOf(std::shared_ptr<Walk> walk, std::int64_t user_id);
   Task<absl::Status> Report(std::shared_ptr<Walk> walk, UpstreamToken token, Stranger stranger);
   // One row by id. False: GitLab's answer proves neither life nor death.
   Task<absl::StatusOr<bool>> CheckRow(std::shared_ptr<Walk> walk, Token token);

@@ -199,6 +199,7 @@ void House::Launch() {
   std::vector<std::string> arguments = command_;
   if (arguments.empty()) arguments.push_back(BrokerBinary());
   arguments.insert(arguments.end(), {"--config", path("config.yaml")});
+  arguments.insert(arguments.end(), arguments_.begin(), arguments_.end());
   broker_ = std::make_unique<ChildProcess>(std::move(arguments), environment_,
                                            path("broker." + std::to_string(++starts_) + ".log"));
 }

@@ -59,6 +59,7 @@ class House {
   std::vector<std::string>& environment() { return environment_; }
   // The program that is started and its arguments before `--config`; empty: $TOKENBROKERD.
   std::vector<std::string>& command() { return command_; }
+  std::vector<std::string>& arguments() { return arguments_; }  // After it.
   // Replaces the one occurrence of `from` in the configuration; the test fails if there is none.
   void EditConfig(const std::string& from, const std::string& to);
 
@@ -102,6 +103,7 @@ class House {
   std::string policy_;
   std::vector<std::string> environment_;
   std::vector<std::string> command_;
+  std::vector<std::string> arguments_;
   int starts_ = 0;
   std::unique_ptr<ChildProcess> broker_;
 };
