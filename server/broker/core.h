@@ -6,6 +6,7 @@
 #include "server/broker/broker.h"
 #include "server/broker/issuer_watch.h"
 #include "server/broker/lifecycle.h"
+#include "server/broker/page_token.h"
 #include "server/broker/targets.h"
 #include "server/broker/undertaker.h"
 
@@ -20,6 +21,7 @@ struct Core {
         issuer(parts),
         undertaker(parts, options.name),
         lifecycle(parts, options.name, scope, undertaker),
+        pages(parts.random),
         stop(parts.executor) {}
 
   BrokerParts parts;
@@ -29,12 +31,17 @@ struct Core {
   IssuerWatch issuer;
   Undertaker undertaker;
   Lifecycle lifecycle;
+  PageTokens pages;
   Event stop;  // Set by a drain: the jobs end.
 };
 
 // Counts and notes a refusal of the policy, and returns what the caller is told.
 absl::Status Refuse(Core& core, const Caller& caller, std::string_view method, const AccessRequest& request,
                     const Decision& decision, const Policy& policy);
+
+// What today's policy says of a verb (kRead, kRevoke) on another caller's token, judged by where its target was when
+// the token was made.
+Decision JudgeAccess(const Policy& policy, const Caller& caller, Verb verb, const Token& token);
 
 // The use cases; see broker.h.
 Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller caller, CreateRequest request);
