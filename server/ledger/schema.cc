@@ -51,7 +51,7 @@ CREATE UNIQUE INDEX tokens_upstream ON tokens (instance, upstream_id) WHERE upst
 CREATE INDEX tokens_created ON tokens (owner, state, create_time, id);
 CREATE INDEX tokens_expiring ON tokens (owner, state, expire_time, id);
 CREATE INDEX tokens_due ON tokens (next_attempt_time) WHERE next_attempt_time IS NOT NULL;
-CREATE INDEX tokens_state ON tokens (state, parked);
+CREATE INDEX tokens_parked ON tokens (id) WHERE parked = 1;
 
 -- What lists find tokens by besides: "target=user:42", "scope=read_api", "label=team", "label=team<TAB>payments".
 CREATE TABLE token_terms (
