@@ -92,6 +92,11 @@ std::vector<v1::CreateTokenRequest> FakeBroker::creates() const {
   return creates_;
 }
 
+std::vector<v1::ListTokensRequest> FakeBroker::lists() const {
+  const std::lock_guard lock(mutex_);
+  return lists_;
+}
+
 std::vector<std::string> FakeBroker::peers() const {
   const std::lock_guard lock(mutex_);
   return peers_;
@@ -147,6 +152,7 @@ grpc::Status FakeBroker::GetToken(grpc::ServerContext* context, const v1::GetTok
 grpc::Status FakeBroker::ListTokens(grpc::ServerContext* context, const v1::ListTokensRequest* request,
                                     v1::ListTokensResponse* response) {
   const std::lock_guard lock(mutex_);
+  lists_.push_back(*request);
   grpc::Status planned = Arrive(*context);
   if (!planned.ok()) return planned;
   // Pages of two at most, so that few tokens make many pages.

@@ -75,6 +75,7 @@ class FakeBroker final : public v1::TokenService::Service {
 
   // What arrived, in order, refused calls included.
   std::vector<v1::CreateTokenRequest> creates() const;
+  std::vector<v1::ListTokensRequest> lists() const;
   // The SPIFFE identity of each call's certificate.
   std::vector<std::string> peers() const;
   // When the calls arrived, as counted by the steady clock.
@@ -100,6 +101,7 @@ class FakeBroker final : public v1::TokenService::Service {
   std::deque<grpc::Status> planned_;
   std::string secret_ = "glpat-fake_secret";
   std::vector<v1::CreateTokenRequest> creates_;
+  std::vector<v1::ListTokensRequest> lists_;
   std::vector<std::string> peers_;
   std::vector<std::chrono::steady_clock::time_point> times_;
   std::deque<v1::Token> tokens_;

@@ -58,6 +58,8 @@ class GrpcTokenClient final : public TokenClient {
     request.set_page_size(options.page_size);
     request.set_page_token(options.page_token);
     request.set_show_closed(options.show_closed);
+    request.set_filter(options.filter);
+    request.set_order_by(options.order_by);
     v1::ListTokensResponse response;
     const absl::Status end = Call(&Connection::Stub::ListTokens, request, response, deadline);
     if (!end.ok()) return end;
@@ -138,14 +140,20 @@ class GrpcTokenClient final : public TokenClient {
 
 }  // namespace
 
-absl::StatusOr<std::vector<v1::Token>> TokenClient::ListAll(bool show_closed, Deadline deadline) {
-  ListOptions options;
+absl::StatusOr<std::vector<v1::Token>> TokenClient::ListAll(ListOptions options, Deadline deadline) {
+  const std::string begin = options.page_token;
   options.page_size = 1000;
-  options.show_closed = show_closed;
+  bool again = false;
   std::vector<v1::Token> all;
   while (true) {
     absl::StatusOr<TokenPage> page = List(options, deadline);
-    if (!page.ok()) return page.status();
+    if (!page.ok()) {
+      const bool stale = options.page_token != begin && CallErrorOf(page.status()).reason == "PAGE_TOKEN_INVALID";
+      if (!stale || std::exchange(again, true)) return page.status();
+      all.clear();
+      options.page_token = begin;
+      continue;
+    }
     std::move(page->tokens.begin(), page->tokens.end(), std::back_inserter(all));
     if (page->next_page_token.empty()) return all;
     if (page->next_page_token == options.page_token) {
@@ -153,6 +161,12 @@ absl::StatusOr<std::vector<v1::Token>> TokenClient::ListAll(bool show_closed, De
     }
     options.page_token = std::move(page->next_page_token);
   }
+}
+
+absl::StatusOr<std::vector<v1::Token>> TokenClient::ListAll(bool show_closed, Deadline deadline) {
+  ListOptions options;
+  options.show_closed = show_closed;
+  return ListAll(std::move(options), deadline);
 }
 
 absl::StatusOr<std::unique_ptr<TokenClient>> MakeTokenClient(TokenClientOptions options) {

@@ -81,6 +81,8 @@ struct ListOptions {
   int page_size = 0;  // 0: the broker's default (50); at most 1000.
   std::string page_token;
   bool show_closed = false;
+  // As proto/tokenbroker/v1/token_service.proto has them: "state = ACTIVE AND scopes:api"; "expire_time".
+  std::string filter, order_by;
 };
 
 struct TokenPage {
@@ -100,7 +102,7 @@ class TokenClient {
   // `name` is "tokens/{id}".
   virtual absl::StatusOr<v1::Token> Get(const std::string& name, Deadline deadline) = 0;
 
-  // One page, newest first.
+  // One page, newest first unless options say otherwise.
   virtual absl::StatusOr<TokenPage> List(const ListOptions& options, Deadline deadline) = 0;
 
   // OK means that the revocation is durably decided; the token's state says whether it is proved dead yet. Idempotent.
@@ -109,7 +111,10 @@ class TokenClient {
   // Who the broker says we are, and what we may do.
   virtual absl::StatusOr<v1::Caller> GetCaller(Deadline deadline) = 0;
 
-  // All pages, newest first, as one list in memory.
+  // All pages from options.page_token on, as one list in memory; options.page_size is not heeded. Begins again, once,
+  // if a restart of the broker has made a page token invalid.
+  absl::StatusOr<std::vector<v1::Token>> ListAll(ListOptions options, Deadline deadline);
+  // All of the caller's tokens and those that it may read.
   absl::StatusOr<std::vector<v1::Token>> ListAll(bool show_closed, Deadline deadline);
 };
 

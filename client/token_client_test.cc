@@ -159,6 +159,37 @@ TEST_F(TokenClientTest, ListAllReadsEveryPage) {
   EXPECT_THAT(names, SizeIs(5));
 }
 
+TEST_F(TokenClientTest, ListSendsFilterAndOrder) {
+  ListOptions options;
+  options.page_size = 7;
+  options.show_closed = true;
+  options.filter = "state=REVOKED";
+  options.order_by = "expire_time";
+  ASSERT_TRUE(client_->List(options, Soon()).ok());
+  ASSERT_TRUE(client_->ListAll(options, Soon()).ok());
+  const std::vector<v1::ListTokensRequest> sent = broker_.lists();
+  ASSERT_THAT(sent, SizeIs(2));
+  for (const v1::ListTokensRequest& request : sent) {
+    EXPECT_EQ(request.filter(), "state=REVOKED");
+    EXPECT_EQ(request.order_by(), "expire_time");
+    EXPECT_TRUE(request.show_closed());
+  }
+  EXPECT_EQ(sent[0].page_size(), 7);
+  EXPECT_EQ(sent[1].page_size(), 1000);
+}
+
+TEST_F(TokenClientTest, ListAllBeginsAgainOnceWhenThePagesAreGone) {
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(client_->Create(Spec(), {}, Soon()).ok());
+  const Refusal fine = {grpc::OK, "", "", {}, {}, {}};
+  const Refusal gone = {grpc::INVALID_ARGUMENT, "PAGE_TOKEN_INVALID", "no such page", {}, {}, {}};
+  for (const Refusal& end : {fine, gone}) broker_.PlanNext(end);
+  const absl::StatusOr<std::vector<v1::Token>> all = client_->ListAll(false, Soon());
+  ASSERT_TRUE(all.ok()) << all.status();
+  EXPECT_THAT(*all, SizeIs(3));
+  for (const Refusal& end : {fine, gone, fine, gone}) broker_.PlanNext(end);
+  EXPECT_EQ(CallErrorOf(client_->ListAll(false, Soon()).status()).reason, "PAGE_TOKEN_INVALID");
+}
+
 TEST_F(TokenClientTest, TellsWhoWeAre) {
   const absl::StatusOr<v1::Caller> caller = client_->GetCaller(Soon());
   ASSERT_TRUE(caller.ok()) << caller.status();

@@ -174,6 +174,23 @@ TEST_F(TokenctlTest, ListReadsAllPagesOrOne) {
   EXPECT_THAT(table.out, HasSubstr("tokens/t3  ACTIVE  user:42  read_user"));
 }
 
+TEST_F(TokenctlTest, ListSendsItsFilter) {
+  ASSERT_EQ(Run({"list", "--filter", "scopes:api", "--order-by", "expire_time desc"}).exit_code, 0);
+  ASSERT_EQ(Run({"list", "--state", "Revoking"}).exit_code, 0);
+  ASSERT_EQ(Run({"list", "--state", "expired", "--filter", "owner=ci", "--page-size", "5"}).exit_code, 0);
+  const std::vector<v1::ListTokensRequest> sent = broker_.lists();
+  ASSERT_THAT(sent, SizeIs(3));
+  EXPECT_EQ(sent[0].filter(), "scopes:api");
+  EXPECT_EQ(sent[0].order_by(), "expire_time desc");
+  EXPECT_FALSE(sent[0].show_closed());
+  EXPECT_EQ(sent[1].filter(), "state=REVOKING");
+  EXPECT_FALSE(sent[1].show_closed());
+  EXPECT_EQ(sent[2].filter(), "state=EXPIRED AND owner=ci");
+  EXPECT_TRUE(sent[2].show_closed());
+  EXPECT_EQ(sent[2].page_size(), 5);
+  EXPECT_EQ(Run({"list", "--state", "gone"}).exit_code, 2);
+}
+
 TEST_F(TokenctlTest, RevokeEndsAToken) {
   ASSERT_EQ(Run(Create()).exit_code, 0);
   const Finished run = OnTerminal({"revoke", "t1"});

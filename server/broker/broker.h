@@ -49,10 +49,13 @@ struct Created {
   Secret secret;  // Empty if validate_only.
 };
 
+// What ListTokens asks for; filter and order_by as the public API writes them.
 struct ListRequest {
   int page_size = 0;
   std::string page_token;
   bool show_closed = false;
+  std::string filter;
+  std::string order_by;
 };
 
 struct ListPage {

@@ -6,6 +6,7 @@
 #include "server/broker/broker.h"
 #include "server/broker/issuer_watch.h"
 #include "server/broker/lifecycle.h"
+#include "server/broker/page_token.h"
 #include "server/broker/reconcile.h"
 #include "server/broker/targets.h"
 #include "server/broker/undertaker.h"
@@ -22,6 +23,7 @@ struct Core {
         undertaker(parts, options.name),
         lifecycle(parts, options.name, scope, undertaker),
         reconciler(parts, options, issuer, lifecycle),
+        pages(parts.random),
         stop(parts.executor) {}
 
   BrokerParts parts;
@@ -32,6 +34,7 @@ struct Core {
   Undertaker undertaker;
   Lifecycle lifecycle;
   Reconciler reconciler;
+  PageTokens pages;
   Event stop;  // Set by a drain: the jobs end.
 };
 
@@ -41,6 +44,10 @@ absl::Status Refuse(Core& core, const Caller& caller, std::string_view method, c
 
 // Whether the caller may use this verb of AdminService: NOT_GRANTED, counted and noted, if not.
 absl::Status AdmitAdmin(Core& core, const Caller& caller, std::string_view method, Verb verb);
+
+// What today's policy says of a verb (kRead, kRevoke) on another caller's token, judged by where its target was when
+// the token was made.
+Decision JudgeAccess(const Policy& policy, const Caller& caller, Verb verb, const Token& token);
 
 // The use cases; see broker.h.
 Task<absl::StatusOr<std::vector<AuditRecord>>> ReadAuditPage(Core* core, Caller caller, AuditQuery query);

@@ -39,6 +39,14 @@ std::optional<std::int64_t> Target::id() const {
 
 std::string ToText(const Target& target) { return std::string(NameOf(target.kind)) + ':' + target.ref; }
 
+std::string LowerCase(std::string_view text) {
+  std::string lower(text);
+  for (char& each : lower) {
+    if (each >= 'A' && each <= 'Z') each = static_cast<char>(each - 'A' + 'a');
+  }
+  return lower;
+}
+
 std::string ToText(const ResolvedTarget& target) { return std::string(NameOf(target.kind)) + ':' + target.path; }
 
 }  // namespace tokenbroker

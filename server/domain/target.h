@@ -28,6 +28,9 @@ struct Target {
 // "user:42", "project:acme/payments".
 std::string ToText(const Target& target);
 
+// Lower case of ASCII letters; GitLab's paths and usernames, which it compares without case, have no others.
+std::string LowerCase(std::string_view text);
+
 // A target as GitLab knows it: what a decision rests on and what the ledger keeps.
 struct ResolvedTarget {
   std::string instance;

@@ -65,7 +65,7 @@ class FaultyLedger final : public Ledger {
   }
 
   Task<absl::StatusOr<TokenRecord>> Get(TokenId id) override { return real_.Get(std::move(id)); }
-  Task<absl::StatusOr<std::vector<Token>>> List(ListQuery query) override { return real_.List(std::move(query)); }
+  Task<absl::StatusOr<TokenList>> List(ListQuery query) override { return real_.List(std::move(query)); }
   Task<absl::StatusOr<std::optional<RequestRecord>>> FindRequest(std::string caller, RequestKey key) override {
     return real_.FindRequest(std::move(caller), std::move(key));
   }

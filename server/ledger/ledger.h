@@ -4,6 +4,7 @@
 // compare-and-set on the row's state, in one transaction with its event.
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -17,6 +18,7 @@
 #include "server/domain/audit_record.h"
 #include "server/domain/durable_intent.h"
 #include "server/domain/token.h"
+#include "server/domain/token_filter.h"
 
 namespace tokenbroker {
 
@@ -78,11 +80,22 @@ enum class Proof { kDeleted, kSeenRevoked, kAbsent, kUpstreamMidnight, kAnotherT
 std::string_view NameOf(Proof proof);
 
 struct ListQuery {
-  std::string owner;
-  bool show_closed = false;
-  int limit = 50;
-  // Only rows older than this one (create_time, id), as the last row of the page before.
-  std::optional<std::pair<WallTime, TokenId>> after;
+  std::optional<std::string> owner;  // Nothing: everybody's tokens.
+  bool show_closed = false;          // Closed ones as well; without it a term on a closed state finds nothing.
+  std::vector<TokenTerm> terms;      // All of them hold.
+  ListOrder order;
+  std::optional<ListPosition> after;  // Only tokens behind this place.
+  int limit = 50;                     // Tokens at most.
+  int max_rows = 1000;                // Tokens looked at at most, whether they match or not.
+  // Asked about every token that matches otherwise; may be empty. Called on a thread of the ledger's.
+  std::function<bool(const Token&)> visible;
+};
+
+struct TokenList {
+  std::vector<Token> tokens;
+  // Where to go on; nothing if there are no more. If `max_rows` ended the search it is the place of a token that is not
+  // in the list and may not be visible.
+  std::optional<ListPosition> next;
 };
 
 // A living token that a list at GitLab showed, with a marker of ours.
@@ -203,8 +216,10 @@ class Ledger {
   // --- Reading ---
 
   virtual Task<absl::StatusOr<TokenRecord>> Get(TokenId id) = 0;
-  // Newest first, at most `limit`.
-  virtual Task<absl::StatusOr<std::vector<Token>>> List(ListQuery query) = 0;
+  // Terms on owner and state are ranges of an index under either order, those on target, scopes and labels in the order
+  // of create_time, those on a time in its own order. With the other order they still are if no more than `max_rows`
+  // tokens lie in that range; else the terms are compared along the order.
+  virtual Task<absl::StatusOr<TokenList>> List(ListQuery query) = 0;
   // Nothing if there is no record of the last 24 h; INVALID_ARGUMENT, reason REQUEST_ID_REUSED, if its digest differs.
   virtual Task<absl::StatusOr<std::optional<RequestRecord>>> FindRequest(std::string caller, RequestKey key) = 0;
   // Tokens by state, for the metrics; and how many are parked.

@@ -3,7 +3,6 @@
 
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "server/ledger/ledger.h"
@@ -11,7 +10,6 @@
 
 namespace tokenbroker {
 
-absl::StatusOr<std::vector<Token>> ListRows(Transaction& transaction, const ListQuery& query);
 absl::StatusOr<std::optional<RequestRecord>> FindRequestRecord(Transaction& transaction, const std::string& caller,
                                                                const RequestKey& key);
 absl::StatusOr<Ledger::Counts> CountRows(Transaction& transaction);

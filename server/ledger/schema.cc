@@ -14,7 +14,8 @@ constexpr char kVersion1[] = R"sql(
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
 CREATE TABLE tokens (
-  id TEXT PRIMARY KEY,
+  row INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
   owner TEXT NOT NULL,
   display_name TEXT NOT NULL,
   purpose TEXT NOT NULL,
@@ -51,10 +52,28 @@ CREATE UNIQUE INDEX tokens_live ON tokens (instance, upstream_id)
 CREATE INDEX tokens_upstream ON tokens (instance, upstream_id) WHERE upstream_id IS NOT NULL;
 CREATE INDEX tokens_unseen ON tokens (COALESCE(reconcile_time, 0), id) WHERE state = 'ACTIVE';
 CREATE INDEX tokens_target ON tokens (instance, target_kind, target_id, target_path) WHERE state = 'ACTIVE';
-CREATE INDEX tokens_owner ON tokens (owner, create_time, id);
-CREATE INDEX tokens_open ON tokens (owner, create_time, id) WHERE state IN ('PENDING', 'ACTIVE', 'REVOKING');
+CREATE INDEX tokens_created ON tokens (owner, state, create_time, id);
+CREATE INDEX tokens_expiring ON tokens (owner, state, expire_time, id);
 CREATE INDEX tokens_due ON tokens (next_attempt_time) WHERE next_attempt_time IS NOT NULL;
-CREATE INDEX tokens_state ON tokens (state, parked);
+CREATE INDEX tokens_parked ON tokens (id) WHERE parked = 1;
+
+-- What lists find tokens by besides: "target=user:42", "scope=read_api", "label=team", "label=team<TAB>payments".
+CREATE TABLE token_terms (
+  owner TEXT NOT NULL,
+  term TEXT NOT NULL,
+  closed INTEGER NOT NULL,
+  create_time INTEGER NOT NULL,
+  id TEXT NOT NULL,
+  row INTEGER NOT NULL,
+  PRIMARY KEY (owner, term, closed, create_time, id)
+) STRICT, WITHOUT ROWID;
+-- Which ids a path (in lower case) has stood for.
+CREATE TABLE target_paths (
+  kind TEXT NOT NULL,
+  path TEXT NOT NULL,
+  target_id INTEGER NOT NULL,
+  PRIMARY KEY (kind, path, target_id)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE requests (
   caller TEXT NOT NULL,

@@ -138,6 +138,7 @@ absl::StatusOr<Statement> SqliteDb::Prepare(std::string_view sql) {
 
 std::int64_t SqliteDb::Changes() const { return sqlite3_changes64(db_); }
 std::int64_t SqliteDb::TotalChanges() const { return sqlite3_total_changes64(db_); }
+std::int64_t SqliteDb::LastRow() const { return sqlite3_last_insert_rowid(db_); }
 bool SqliteDb::InTransaction() const { return sqlite3_get_autocommit(db_) == 0; }
 
 }  // namespace tokenbroker

@@ -83,6 +83,8 @@ class SqliteDb {
   // Rows that the last statement changed, and that all have changed so far.
   std::int64_t Changes() const;
   std::int64_t TotalChanges() const;
+  // The INTEGER PRIMARY KEY of the row that was inserted last.
+  std::int64_t LastRow() const;
   bool InTransaction() const;
 
  private:

@@ -8,6 +8,7 @@
 #include "server/ledger/claims.h"
 #include "server/ledger/facts.h"
 #include "server/ledger/life.h"
+#include "server/ledger/lists.h"
 #include "server/ledger/lock_file.h"
 #include "server/ledger/reads.h"
 #include "server/ledger/refusals.h"
@@ -121,8 +122,8 @@ class SqliteLedger final : public Ledger {
         [id = std::move(id)](Transaction& transaction) { return LoadToken(transaction.db, id); });
   }
 
-  Task<absl::StatusOr<std::vector<Token>>> List(ListQuery query) override {
-    return reader_.Run<std::vector<Token>>(
+  Task<absl::StatusOr<TokenList>> List(ListQuery query) override {
+    return reader_.Run<TokenList>(
         [query = std::move(query)](Transaction& transaction) { return ListRows(transaction, query); });
   }
 

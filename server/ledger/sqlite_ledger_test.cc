@@ -13,6 +13,7 @@
 #include "server/base/task_scope.h"
 #include "server/ledger/audit_chain.h"
 #include "server/ledger/contract/ledger_contract.h"
+#include "server/ledger/lists.h"
 #include "server/ledger/sqlite_db.h"
 
 namespace tokenbroker {
@@ -186,6 +187,59 @@ TEST_F(SqliteLedgerTest, ADamagedAuditIsNamedAtItsFirstBadRecord) {
   ASSERT_TRUE((*db)->Execute("UPDATE events SET caller = 'nobody' WHERE seq = 2").ok());
   const absl::Status broken = VerifyChains(**db);
   EXPECT_NE(std::string(broken.message()).find("record 2"), std::string::npos) << broken;
+}
+
+// What SQLite says it would do, line by line.
+std::vector<std::string> PlanOf(SqliteDb& db, std::string_view sql) {
+  absl::StatusOr<Statement> explain = db.Prepare("EXPLAIN QUERY PLAN " + std::string(sql));
+  EXPECT_TRUE(explain.ok()) << explain.status();
+  std::vector<std::string> lines;
+  while (explain.ok() && *explain->Step()) lines.push_back(explain->Text(3));
+  return lines;
+}
+
+// No single term and no order makes SQLite read more than a range of one index, or sort.
+TEST_F(SqliteLedgerTest, EveryListIsARangeOfAnIndex) {
+  ASSERT_TRUE(Open().ok());
+  const auto db = *SqliteDb::OpenReader(path_, seconds(1));
+  const WallTime time = loop_.Now();
+  struct Row {
+    TokenTerm term;
+    std::string table;  // That serves it in the order of create_time.
+  };
+  const std::vector<Row> rows = {
+      {StateTerm{TokenState::kRevoking}, "tokens"},
+      {StateTerm{TokenState::kActive, true}, "tokens"},
+      {OwnerTerm{"ci"}, "tokens"},
+      {TimeTerm{TimeField::kCreateTime, time, time}, "tokens"},
+      {TimeTerm{TimeField::kExpireTime, time, time}, "tokens"},
+      {TargetTerm{{"", TargetKind::kUser, "42"}}, "token_terms"},
+      {TargetTerm{{"", TargetKind::kProject, "acme/payments"}}, "token_terms"},
+      {ScopeTerm{"api"}, "token_terms"},
+      {LabelTerm{"team", {}}, "token_terms"},
+      {LabelTerm{"team", "payments"}, "token_terms"},
+  };
+  for (const Row& row : rows) {
+    for (const TimeField by : {TimeField::kCreateTime, TimeField::kExpireTime}) {
+      for (const bool descending : {false, true}) {
+        ListQuery query;
+        query.terms = {row.term};
+        query.order = {by, descending};
+        const bool by_create = by == TimeField::kCreateTime;
+        const std::string column(NameOf(by));
+        std::string plan = by_create && row.table == "token_terms"
+                               ? "SEARCH token_terms USING PRIMARY KEY (owner=? AND term=? AND closed=?"
+                               : std::string("SEARCH tokens USING COVERING INDEX ") +
+                                     (by_create ? "tokens_created" : "tokens_expiring") + " (owner=? AND state=?";
+        plan += descending ? " AND " + column + ">? AND (" + column + ",id)<(?,?))"
+                           : " AND (" + column + ",id)>(?,?) AND " + column + "<?)";
+        EXPECT_EQ(PlanOf(*db, RunStatement(query)), std::vector<std::string>{plan});
+      }
+    }
+  }
+  const std::vector<std::string> owners = PlanOf(*db, OwnerStatement());
+  ASSERT_EQ(owners.size(), 1U);
+  EXPECT_NE(owners[0].find("SEARCH tokens USING COVERING INDEX"), std::string::npos) << owners[0];
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/base/json_writer.h"
 #include "server/ledger/restores.h"
+#include "server/ledger/token_terms.h"
 
 namespace tokenbroker {
 namespace {
@@ -107,6 +108,15 @@ TokenRecord ReadRow(const Statement& row) {
   return record;
 }
 
+absl::StatusOr<TokenRecord> LoadTokenRow(SqliteDb& db, std::int64_t row_number) {
+  absl::StatusOr<Statement> select = db.Prepare("SELECT " + std::string(kColumns) + " FROM tokens WHERE row = ?");
+  if (!select.ok()) return select.status();
+  const absl::StatusOr<bool> row = select->Bind(1, row_number).Step();
+  if (!row.ok()) return row.status();
+  if (!*row) return absl::NotFoundError("no such token");
+  return ReadRow(*select);
+}
+
 absl::StatusOr<TokenRecord> LoadToken(SqliteDb& db, const TokenId& id) {
   absl::StatusOr<Statement> select = db.Prepare("SELECT " + std::string(kColumns) + " FROM tokens WHERE id = ?");
   if (!select.ok()) return select.status();
@@ -142,7 +152,9 @@ absl::Status InsertToken(SqliteDb& db, const TokenRecord& record) {
   }
   insert->Bind(19, token.create_time).Bind(20, token.expire_time).Bind(21, record.give_up_time);
   insert->Bind(22, record.next_attempt_time);
-  return insert->Run();
+  const absl::Status inserted = insert->Run();
+  if (!inserted.ok()) return inserted;
+  return WriteTerms(db, token, db.LastRow());
 }
 
 absl::StatusOr<TokenRecord> Apply(Transaction& transaction, const TokenRecord& before, Change change) {
@@ -190,6 +202,10 @@ absl::StatusOr<TokenRecord> Apply(Transaction& transaction, const TokenRecord& b
   const absl::Status updated = update->Run();
   if (!updated.ok()) return updated;
   if (transaction.db.Changes() != 1) return absl::NotFoundError("the token's state has changed");
+  if (IsClosed(RowState(before)) != IsClosed(token.state)) {
+    const absl::Status moved = MoveTerms(transaction.db, token, IsClosed(token.state));
+    if (!moved.ok()) return moved;
+  }
 
   JsonWriter body;
   body.Object([&] {

@@ -19,6 +19,8 @@ TokenRecord ReadRow(const Statement& row);
 
 // NOT_FOUND without a reason if there is none.
 absl::StatusOr<TokenRecord> LoadToken(SqliteDb& db, const TokenId& id);
+// By the column `row`.
+absl::StatusOr<TokenRecord> LoadTokenRow(SqliteDb& db, std::int64_t row_number);
 
 // Writes a new row, in the state that `record` says.
 absl::Status InsertToken(SqliteDb& db, const TokenRecord& record);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
+#include "server/domain/target.h"
 
 namespace tokenbroker {
 namespace {
@@ -50,10 +51,6 @@ bool SegmentMatches(std::string_view pattern, std::string_view text) {
 }
 
 }  // namespace
-
-std::string LowerCase(std::string_view text) {
-  return absl::AsciiStrToLower(absl::string_view(text.data(), text.size()));
-}
 
 bool IsFullPath(std::string_view text, bool stars) {
   if (text.size() > 1024 || LowerCase(text).ends_with(".git")) return false;

@@ -9,9 +9,6 @@
 
 namespace tokenbroker {
 
-// Lower case of ASCII letters; GitLab's paths have no others.
-std::string LowerCase(std::string_view text);
-
 // Whether `text` is a full path at GitLab: segments of [A-Za-z0-9_.-] with single slashes between them, none of them
 // "." or "..", none beginning with '-', and no ".git" at the end. With `stars`, '*' may stand anywhere in a segment.
 bool IsFullPath(std::string_view text, bool stars);

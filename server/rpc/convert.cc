@@ -177,7 +177,7 @@ absl::StatusOr<TokenId> ToTokenId(const std::string& name) {
 }
 
 ListRequest ToListRequest(const v1::ListTokensRequest& proto) {
-  return {proto.page_size(), proto.page_token(), proto.show_closed()};
+  return {proto.page_size(), proto.page_token(), proto.show_closed(), proto.filter(), proto.order_by()};
 }
 
 void FromTime(WallTime time, google::protobuf::Timestamp& out) {

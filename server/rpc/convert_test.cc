@@ -41,6 +41,21 @@ TEST(ConvertTest, ReadsEveryField) {
   EXPECT_TRUE(request->validate_only);
 }
 
+TEST(ConvertTest, ReadsAList) {
+  v1::ListTokensRequest proto;
+  proto.set_page_size(7);
+  proto.set_page_token("t");
+  proto.set_show_closed(true);
+  proto.set_filter("state=ACTIVE");
+  proto.set_order_by("expire_time");
+  const ListRequest request = ToListRequest(proto);
+  EXPECT_EQ(request.page_size, 7);
+  EXPECT_EQ(request.page_token, "t");
+  EXPECT_TRUE(request.show_closed);
+  EXPECT_EQ(request.filter, "state=ACTIVE");
+  EXPECT_EQ(request.order_by, "expire_time");
+}
+
 struct BadCase {
   std::string field;
   std::function<void(v1::CreateTokenRequest&)> spoil;

@@ -353,14 +353,7 @@ TEST_P(LedgerContract, ListsByCallerNewestFirstInPages) {
     query.owner = "ci";
     query.show_closed = closed;
     query.limit = 2;
-    std::vector<TokenId> seen;
-    for (;;) {
-      const absl::StatusOr<std::vector<Token>> page = Wait(ledger_->List(query));
-      ASSERT_TRUE(page.ok()) << page.status();
-      for (const Token& token : *page) seen.push_back(token.id);
-      if (page->size() < 2) break;
-      query.after = std::pair(page->back().create_time, page->back().id);
-    }
+    const std::vector<TokenId> seen = AllPages(query);
     std::vector<TokenId> expected(made.rbegin(), made.rend());
     if (!closed) std::erase(expected, made[1]);
     EXPECT_EQ(seen, expected);

@@ -67,6 +67,11 @@ class LedgerContract : public testing::TestWithParam<LedgerUnderTest> {
   static std::string Shown(const TokenRecord& record);
   // A look that begins now.
   std::vector<TokenId> Look(const TokenId& id, std::vector<MadeUpstream> found = {});
+  // Tokens in every state, of three owners and four targets, several to one time; as they are then.
+  std::vector<Token> Fill();
+  void Bring(const TokenId& id, std::size_t state);
+  // What a list has, page by page; no page has more than its limit.
+  std::vector<TokenId> AllPages(ListQuery query);
   // The table of transitions: a row in its state number `state`, and what its verb number `verb` does.
   TokenId InState(std::size_t state);
   absl::Status Try(std::size_t verb, const TokenId& id);

@@ -8,13 +8,6 @@
 namespace tokenbroker {
 namespace {
 
-std::vector<TokenId> IdsOf(const absl::StatusOr<std::vector<Token>>& tokens) {
-  std::vector<TokenId> ids;
-  if (!tokens.ok()) return ids;
-  for (const Token& token : *tokens) ids.push_back(token.id);
-  return ids;
-}
-
 ListQuery QueryOf(const std::string& owner, bool show_closed = false, int limit = 50) {
   ListQuery query;
   query.owner = owner;
@@ -30,17 +23,17 @@ TEST_P(LedgerContract, PagesJoin) {
     all.push_back(PendingRow());
     if (i % 4 == 3) loop_.Advance(seconds(1));
   }
-  const std::vector<TokenId> whole = IdsOf(Wait(ledger_->List(QueryOf("ci"))));
+  const std::vector<TokenId> whole = AllPages(QueryOf("ci"));
   ASSERT_EQ(whole.size(), all.size());
   std::vector<TokenId> paged;
   ListQuery query = QueryOf("ci", false, 2);
   for (int page = 0; page < 10; ++page) {
-    const absl::StatusOr<std::vector<Token>> tokens = Wait(ledger_->List(query));
-    ASSERT_EQ(tokens.status(), absl::OkStatus());
-    if (tokens->empty()) break;
-    ASSERT_LE(tokens->size(), 2U);
-    for (const Token& token : *tokens) paged.push_back(token.id);
-    query.after = {tokens->back().create_time, tokens->back().id};
+    const absl::StatusOr<TokenList> list = Wait(ledger_->List(query));
+    ASSERT_EQ(list.status(), absl::OkStatus());
+    ASSERT_LE(list->tokens.size(), 2U);
+    for (const Token& token : list->tokens) paged.push_back(token.id);
+    if (!list->next.has_value()) break;
+    query.after = list->next;
     loop_.Advance(seconds(1));
     PendingRow();
   }
