@@ -43,13 +43,20 @@ CREATE TABLE tokens (
   last_look INTEGER,
   attempts INTEGER NOT NULL DEFAULT 0,
   parked INTEGER NOT NULL DEFAULT 0,
-  next_attempt_time INTEGER
+  next_attempt_time INTEGER,
+  -- What is due is done in this order: what a caller asked for, expiry, other deletions, looks.
+  due_class INTEGER NOT NULL AS (CASE WHEN state = 'REVOKING' AND revoke_reason = 'REQUESTED' THEN 0
+                                      WHEN state = 'ACTIVE' OR (state = 'REVOKING' AND revoke_reason = 'TTL') THEN 1
+                                      WHEN state = 'REVOKING' THEN 2
+                                      ELSE 3 END) VIRTUAL
 ) STRICT;
 -- One Token is one token at GitLab.
 CREATE UNIQUE INDEX tokens_upstream ON tokens (instance, upstream_id) WHERE upstream_id IS NOT NULL;
 CREATE INDEX tokens_owner ON tokens (owner, create_time, id);
 CREATE INDEX tokens_open ON tokens (owner, create_time, id) WHERE state IN ('PENDING', 'ACTIVE', 'REVOKING');
-CREATE INDEX tokens_due ON tokens (next_attempt_time) WHERE next_attempt_time IS NOT NULL;
+-- The oldest of each class, and of each owner in it.
+CREATE INDEX tokens_due ON tokens (due_class, next_attempt_time, owner) WHERE next_attempt_time IS NOT NULL;
+CREATE INDEX tokens_turns ON tokens (due_class, owner, next_attempt_time) WHERE next_attempt_time IS NOT NULL;
 CREATE INDEX tokens_state ON tokens (state, parked);
 
 CREATE TABLE requests (
