@@ -79,7 +79,9 @@ grpc::ServerUnaryReactor* TokenService::GetCaller(grpc::CallbackServerContext* c
 
 std::shared_ptr<UnaryCall> TokenService::Begin(const grpc::CallbackServerContext& context, std::string_view method,
                                                const google::protobuf::Message& request) {
-  parts_.log.Trace("call", {{"method", method}, {"request", MessageText(request)}});
+  if (parts_.log.Writes(LogLevel::kTrace)) {
+    parts_.log.Trace("call", {{"method", method}, {"request", MessageText(request)}});
+  }
   return UnaryCall::Begin(context, method, parts_.clock, parts_.metrics);
 }
 
