@@ -133,6 +133,7 @@ int Main(int argc, char** argv) {
     std::printf("%s and %s are good\n", config_file.c_str(), config->policy_file.c_str());
     return 0;
   }
+  PrepareForLoad();
   const EndSignals signals;
   const std::unique_ptr<Log> log = MakeStderrLog(config->log_level);
   for (const std::string& name : ProxyVariables(environment)) {
