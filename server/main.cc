@@ -69,6 +69,7 @@ int Main(int argc, char** argv) {
     return 0;
   }
   if (!fork.empty()) return Fork(*config, fork);
+  PrepareForLoad();
   const EndSignals signals;
   const std::unique_ptr<Log> log = MakeStderrLog(config->log_level);
   for (const std::string& name : ProxyVariables(environment)) {

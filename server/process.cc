@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 
 namespace tokenbroker {
 namespace {
@@ -66,6 +67,16 @@ absl::Status HardenProcess() {
     return absl::InternalError(absl::StrCat("cannot make the process undumpable: ", std::strerror(errno)));
   }
   return absl::OkStatus();
+}
+
+void PrepareForLoad() {
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files);  // What it cannot have, a connection will say when it is missing.
+  }
+  // Debian's Abseil, on which gRPC stands, looks for deadlocks at every lock.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
 }
 
 }  // namespace tokenbroker

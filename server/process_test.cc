@@ -4,6 +4,10 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include <algorithm>
+#include <string>
+#include <vector>
+
 namespace tokenbroker {
 namespace {
 
@@ -30,6 +34,17 @@ TEST(ProcessTest, LeavesNoCore) {
   EXPECT_EQ(limit.rlim_cur, 0u);
   EXPECT_EQ(limit.rlim_max, 0u);
   EXPECT_EQ(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 0);
+}
+
+TEST(ProcessTest, MayOpenAllTheFilesThatItIsAllowed) {
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit few{std::min<rlim_t>(before.rlim_max, 64), before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+  PrepareForLoad();
+  rlimit after{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &after), 0);
+  EXPECT_EQ(after.rlim_cur, before.rlim_max);
 }
 
 }  // namespace

@@ -68,6 +68,7 @@ void ManualLoop::RunUntilIdle() {
         return;
       }
     }
+    ++ran_;
     work();
   }
 }

@@ -3,6 +3,7 @@
 // ask who sleeps until when, so that no test ever waits for real.
 
 #include <condition_variable>
+#include <cstdint>
 #include <deque>
 #include <map>
 #include <memory>
@@ -43,6 +44,9 @@ class ManualLoop final : public Executor, public Clock {
   // When the next timer is due, if there is one.
   std::optional<BootTime> EarliestTimer() const;
 
+  // How much it has run so far, timers included.
+  std::uint64_t ran() const { return ran_; }
+
   // Runs until `done` is true; waits up to `patience` of real time for other threads to post. False if it never was.
   bool RunUntil(absl::AnyInvocable<bool()> done, Duration patience = seconds(30));
 
@@ -64,6 +68,7 @@ class ManualLoop final : public Executor, public Clock {
   std::deque<absl::AnyInvocable<void()>> posted_;
   std::map<TimerKey, absl::AnyInvocable<void()>> timers_;
   std::uint64_t next_timer_ = 0;
+  std::uint64_t ran_ = 0;
   WallTime wall_;
   BootTime boot_{seconds(1000)};
 };

@@ -18,7 +18,7 @@ struct Core {
       : parts(the_parts),
         options(std::move(the_options)),
         scope(parts.executor),
-        targets(parts.clock, parts.gitlab, parts.slots),
+        targets(parts.executor, parts.clock, parts.gitlab, parts.slots),
         issuer(parts),
         undertaker(parts, options.name),
         lifecycle(parts, options.name, scope, undertaker),

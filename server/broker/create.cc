@@ -160,8 +160,10 @@ Task<absl::StatusOr<Created>> Settle(Core* core, CallContext call, Token asked, 
         {{"token", asked.id}, {"deleted_at_gitlab", deleted}, {"error", std::string(token.status().message())}});
     co_return if_unknown;
   }
-  core->lifecycle.Wake();
-  if (token->state != TokenState::kActive) {
+  if (token->state == TokenState::kActive) {
+    core->lifecycle.WakeBy(token->expire_time);
+  } else {
+    core->lifecycle.Wake();
     co_return Error(absl::StatusCode::kAborted, "UPSTREAM_TOO_LATE",
                     "the token was given up, or its revocation asked for, before GitLab answered; it is being revoked")
         .Meta("token", ResourceName(asked.id));

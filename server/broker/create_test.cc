@@ -189,5 +189,33 @@ TEST_F(CreateTest, ResolutionsAreBoundedAndRemembered) {
   EXPECT_EQ(ReasonOf(Create(ProjectToken()).status()), "");
 }
 
+// A caller's own load must not use up its budget of looks.
+TEST_F(CreateTest, ManyAtATimeShareOneLook) {
+  constexpr int kMany = 100;
+  int made = 0;
+  for (int i = 0; i < kMany; ++i) {
+    broker_->scope().Spawn<absl::StatusOr<Created>>(
+        broker_->Create({}, CallerNamed("ci"), UserToken()),
+        [&made](const absl::StatusOr<Created>& created) { made += created.ok() ? 1 : 0; });
+  }
+  ASSERT_TRUE(loop_.RunUntil([this] { return broker_->scope().running() == 0; }));
+  EXPECT_EQ(made, kMany);
+  EXPECT_EQ(gitlab_.resolves(), 1);
+}
+
+TEST_F(CreateTest, ALookThatFailsIsNotSharedButTriedAgain) {
+  gitlab_.set_down(true);
+  std::vector<std::string> reasons;
+  const auto note = [&reasons](const absl::StatusOr<Created>& created) {
+    reasons.push_back(ReasonOf(created.status()));
+  };
+  for (int i = 0; i < 2; ++i) {
+    broker_->scope().Spawn<absl::StatusOr<Created>>(broker_->Create({}, CallerNamed("ci"), UserToken()), note);
+  }
+  ASSERT_TRUE(loop_.RunUntil([this] { return broker_->scope().running() == 0; }));
+  EXPECT_EQ(reasons, (std::vector<std::string>{"UPSTREAM_UNAVAILABLE", "UPSTREAM_UNAVAILABLE"}));
+  EXPECT_EQ(gitlab_.resolves(), 2);
+}
+
 }  // namespace
 }  // namespace tokenbroker

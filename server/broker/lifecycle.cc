@@ -17,6 +17,8 @@ constexpr int kClaim = 64;
 // The longest nap. A wall clock may step while we sleep on one that does not.
 constexpr Duration kLongestNap = seconds(1);
 constexpr Duration kCountEvery = seconds(10);
+// A ledger with millions of rows is counted less often: no more than one part in so many of the time is spent on it.
+constexpr int kCountShare = 500;
 constexpr Duration kReadFor = seconds(30);
 
 UpstreamQuery QueryFor(const Token& token, const std::string& marker) {
@@ -42,9 +44,12 @@ std::vector<MadeUpstream> WithMarker(const std::vector<UpstreamToken>& list, con
 Task<void> Lifecycle::Run(Event stop) {
   while (!stop.is_set()) {
     wake_ = Event(parts_.executor);
+    nap_end_ = WallTime::max();
     if (parts_.clock.Boot() >= next_count_) {
+      const BootTime began = parts_.clock.Boot();
       co_await CountTokens();
-      next_count_ = parts_.clock.Boot() + kCountEvery;
+      const Duration took = parts_.clock.Boot() - began;
+      next_count_ = began + std::max<Duration>(kCountEvery, took * kCountShare);
     }
     if (at_work_ >= kMostAtWork) {  // Work() wakes us when it ends.
       co_await wake_.Wait(parts_.clock, parts_.clock.Boot() + kLongestNap);
@@ -73,6 +78,7 @@ Task<void> Lifecycle::Pause(Event stop) {
     nap = std::clamp<Duration>(**next - parts_.ledger.Now(), milliseconds(1), kLongestNap);
   }
   if (stop.is_set()) co_return;
+  nap_end_ = parts_.ledger.Now() + nap;
   co_await wake_.Wait(parts_.clock, parts_.clock.Boot() + nap);
 }
 

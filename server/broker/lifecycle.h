@@ -23,6 +23,10 @@ class Lifecycle {
 
   // Something may be due earlier than was known.
   void Wake() { wake_.Set(); }
+  // The same, if that is before the end of a nap: what is due later is found by then.
+  void WakeBy(WallTime due) {
+    if (due < nap_end_) Wake();
+  }
 
  private:
   Task<void> Work(TokenRecord record);
@@ -36,6 +40,7 @@ class Lifecycle {
   Undertaker& undertaker_;
   Event wake_;
   int at_work_ = 0;
+  WallTime nap_end_ = WallTime::max();  // Of the ledger's clock; max() while awake.
   BootTime next_count_{};
 };
 

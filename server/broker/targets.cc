@@ -24,12 +24,32 @@ Targets::Key Targets::KeyOf(const Target& target) {
   return {target.instance, target.kind, std::move(ref)};
 }
 
+const absl::StatusOr<TargetFacts>* Targets::Find(const Key& key) const {
+  const auto cached = cache_.find(key);
+  return cached != cache_.end() && clock_.Boot() < cached->second.until ? &cached->second.facts : nullptr;
+}
+
 Task<absl::StatusOr<TargetFacts>> Targets::Resolve(CallContext call, Caller caller, Target target) {
   const Key key = KeyOf(target);
-  const auto cached = cache_.find(key);
-  if (cached != cache_.end() && clock_.Boot() < cached->second.until) co_return cached->second.facts;
+  if (const absl::StatusOr<TargetFacts>* known = Find(key)) co_return *known;
+  const auto asked = asking_.find(key);
+  if (asked != asking_.end()) {
+    const Event answered = asked->second;
+    const bool in_time = co_await answered.Wait(clock_, call.deadline());
+    if (!in_time) co_return call.Check(clock_.Boot());
+    // If that look failed, it may have been for reasons of its own: then this one asks itself.
+    if (const absl::StatusOr<TargetFacts>* known = Find(key)) co_return *known;
+  }
+  Event answered(executor_);
+  asking_.emplace(key, answered);
+  absl::StatusOr<TargetFacts> facts = co_await Ask(std::move(call), std::move(caller.name), key, std::move(target));
+  asking_.erase(key);
+  answered.Set();
+  co_return facts;
+}
 
-  const absl::Status spent = Spend(caller.name);
+Task<absl::StatusOr<TargetFacts>> Targets::Ask(CallContext call, std::string caller, Key key, Target target) {
+  const absl::Status spent = Spend(caller);
   if (!spent.ok()) co_return spent;
   const absl::StatusOr<Slots::Slot> slot = co_await slots_.Acquire(call, Lane::kResolve);
   if (!slot.ok()) co_return slot.status();

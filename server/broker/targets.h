@@ -11,6 +11,8 @@
 #include "absl/status/statusor.h"
 #include "server/base/call_context.h"
 #include "server/base/clock.h"
+#include "server/base/event.h"
+#include "server/base/executor.h"
 #include "server/base/task.h"
 #include "server/domain/caller.h"
 #include "server/domain/target.h"
@@ -22,10 +24,12 @@ namespace tokenbroker {
 // Runs on the executor alone.
 class Targets {
  public:
-  Targets(Clock& clock, GitLab& gitlab, Slots& slots) : clock_(clock), gitlab_(gitlab), slots_(slots) {}
+  Targets(Executor& executor, Clock& clock, GitLab& gitlab, Slots& slots)
+      : executor_(executor), clock_(clock), gitlab_(gitlab), slots_(slots) {}
 
-  // The facts, at most a minute old. NOT_FOUND, reason UPSTREAM_NOT_FOUND, if it does not exist or cannot be seen;
-  // RESOURCE_EXHAUSTED, reason RESOLUTIONS_EXHAUSTED; else as GitLab::Resolve and Slots::Acquire.
+  // The facts, at most a minute old; many who ask for one target at the same time share one look. NOT_FOUND, reason
+  // UPSTREAM_NOT_FOUND, if it does not exist or cannot be seen; RESOURCE_EXHAUSTED, reason RESOLUTIONS_EXHAUSTED; else
+  // as GitLab::Resolve and Slots::Acquire.
   Task<absl::StatusOr<TargetFacts>> Resolve(CallContext call, Caller caller, Target target);
 
  private:
@@ -40,15 +44,20 @@ class Targets {
   };
 
   static Key KeyOf(const Target& target);
+  // What is remembered and fresh enough; null if nothing is.
+  const absl::StatusOr<TargetFacts>* Find(const Key& key) const;
+  Task<absl::StatusOr<TargetFacts>> Ask(CallContext call, std::string caller, Key key, Target target);
   absl::Status Spend(const std::string& caller);
   void Remember(const Key& key, const absl::StatusOr<TargetFacts>& facts);
 
+  Executor& executor_;
   Clock& clock_;
   GitLab& gitlab_;
   Slots& slots_;
   std::map<Key, Entry> cache_;
   std::list<Key> order_;  // Of insertion; the oldest goes first when the cache is full.
   std::map<std::string, Budget> budgets_;
+  std::map<Key, Event> asking_;  // Set when GitLab has answered.
 };
 
 }  // namespace tokenbroker

@@ -124,6 +124,8 @@ Task<Ended<GitLab::Deleted>> FakeGitLab::Revoke(CallContext, UpstreamRef ref) {
   const auto found = tokens_.find(ref.token_id);
   if (found == tokens_.end()) co_return Refused{NotFound()};
   found->second.revoked = true;
+  if (deleted_) deleted_(ref.token_id);
+  if (delete_takes_ > Duration(0)) co_await clock_.SleepUntil(clock_.Boot() + delete_takes_);
   if (end != End::kWorks) co_return Unknown{Unavailable()};
   co_return Deleted{};
 }

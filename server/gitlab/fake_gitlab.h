@@ -43,12 +43,19 @@ class FakeGitLab final : public GitLab {
   void SpoilNextAnswer(std::function<void(UpstreamToken&)> spoil) { spoil_ = std::move(spoil); }
   // A POST takes this long before it is answered (it is carried out at once).
   void set_mint_takes(Duration takes) { mint_takes_ = takes; }
+  // The same for a DELETE; `done` hears of each that was carried out.
+  void set_delete_takes(Duration takes, std::function<void(std::int64_t token_id)> done = nullptr) {
+    delete_takes_ = takes;
+    deleted_ = std::move(done);
+  }
   void set_skew(Duration skew) { skew_ = skew; }
   void set_issuer_is_admin(bool admin) { issuer_is_admin_ = admin; }
 
   void AddUser(std::int64_t id, std::string username);
   TargetFacts& user(std::int64_t id) { return users_.at(id); }
   void AddProject(std::int64_t id, std::string path);
+  // A token that was made before the test began.
+  void AddToken(UpstreamToken token) { tokens_[token.id] = std::move(token); }
   void RemoveProject(std::int64_t id) { projects_.erase(id); }
 
   // A token that is made without anybody's hearing of it; its id.
@@ -106,7 +113,9 @@ class FakeGitLab final : public GitLab {
   std::function<void(UpstreamToken&)> spoil_;
   std::function<void()> before_delete_;
   Duration late_by_{0};
+  std::function<void(std::int64_t)> deleted_;
   Duration mint_takes_{0};
+  Duration delete_takes_{0};
   Duration skew_{0};
   bool down_ = false;
   bool issuer_is_admin_ = true;

@@ -48,6 +48,15 @@ absl::Status Abandon(Transaction& transaction, const TokenId& id, const std::str
   return Apply(transaction, *row, std::move(change)).status();
 }
 
+// What is closed is looked for no more.
+absl::Status ForgetLooks(Transaction& transaction) {
+  absl::StatusOr<Statement> update = transaction.db.Prepare(
+      "UPDATE tokens SET next_attempt_time = NULL "
+      "WHERE state IN ('ABANDONED', 'REVOKED', 'EXPIRED') AND next_attempt_time IS NOT NULL");
+  if (!update.ok()) return update.status();
+  return update->Run();
+}
+
 }  // namespace
 
 absl::Status RestoreWatch::Load(SqliteDb& db, WallTime now) {
@@ -130,10 +139,7 @@ absl::StatusOr<int> GiveUpLooks(Transaction& transaction) {
         Abandon(transaction, id, "restore", "restored from a backup: what it made is reported, not looked for");
     if (!done.ok()) return done;
   }
-  absl::StatusOr<Statement> update = transaction.db.Prepare(
-      "UPDATE tokens SET next_attempt_time = NULL WHERE state = 'ABANDONED' AND next_attempt_time IS NOT NULL");
-  if (!update.ok()) return update.status();
-  const absl::Status done = update->Run();
+  const absl::Status done = ForgetLooks(transaction);
   if (!done.ok()) return done;
   return static_cast<int>(pending->size()) + static_cast<int>(transaction.db.Changes());
 }
@@ -148,6 +154,8 @@ absl::StatusOr<int> CloseAllRows(Transaction& transaction, const std::string& ne
                                       "this ledger was forked for broker " + new_broker + ": the token is not its own");
     if (!done.ok()) return done;
   }
+  const absl::Status forgotten = ForgetLooks(transaction);
+  if (!forgotten.ok()) return forgotten;
   absl::StatusOr<Statement> rename = transaction.db.Prepare("UPDATE meta SET value = ? WHERE key = 'broker'");
   if (!rename.ok()) return rename.status();
   const absl::Status renamed = rename->Bind(1, new_broker).Run();

@@ -44,7 +44,12 @@ CREATE TABLE tokens (
   last_look INTEGER,
   attempts INTEGER NOT NULL DEFAULT 0,
   parked INTEGER NOT NULL DEFAULT 0,
-  next_attempt_time INTEGER
+  next_attempt_time INTEGER,
+  -- What is due is done in this order: what a caller asked for, expiry, other deletions, looks.
+  due_class INTEGER NOT NULL AS (CASE WHEN state = 'REVOKING' AND revoke_reason = 'REQUESTED' THEN 0
+                                      WHEN state = 'ACTIVE' OR (state = 'REVOKING' AND revoke_reason = 'TTL') THEN 1
+                                      WHEN state = 'REVOKING' THEN 2
+                                      ELSE 3 END) VIRTUAL
 ) STRICT;
 -- One Token is one token at GitLab. Only a GitLab that was restored gives a number out again: then the first is gone.
 CREATE UNIQUE INDEX tokens_live ON tokens (instance, upstream_id)
@@ -54,7 +59,9 @@ CREATE INDEX tokens_unseen ON tokens (COALESCE(reconcile_time, 0), id) WHERE sta
 CREATE INDEX tokens_target ON tokens (instance, target_kind, target_id, target_path) WHERE state = 'ACTIVE';
 CREATE INDEX tokens_created ON tokens (owner, state, create_time, id);
 CREATE INDEX tokens_expiring ON tokens (owner, state, expire_time, id);
-CREATE INDEX tokens_due ON tokens (next_attempt_time) WHERE next_attempt_time IS NOT NULL;
+-- The oldest of each class, and of each owner in it.
+CREATE INDEX tokens_due ON tokens (due_class, next_attempt_time, owner) WHERE next_attempt_time IS NOT NULL;
+CREATE INDEX tokens_turns ON tokens (due_class, owner, next_attempt_time) WHERE next_attempt_time IS NOT NULL;
 CREATE INDEX tokens_parked ON tokens (id) WHERE parked = 1;
 
 -- What lists find tokens by besides: "target=user:42", "scope=read_api", "label=team", "label=team<TAB>payments".

@@ -17,10 +17,12 @@ Decision Refused(std::string detail) { return {NotGranted(), "", std::move(detai
 // The words for the log: of all grants, the one that came nearest. Nearer is a later step that failed.
 class NearestMiss {
  public:
-  void Note(int step, const CompiledGrant& grant, std::string what) {
+  // `what` puts the words together, which is dear: only for a miss that is nearer than all before.
+  template <typename What>
+  void Note(int step, const CompiledGrant& grant, const What& what) {
     if (step <= step_) return;
     step_ = step;
-    text_ = grant.place + " does not grant " + std::move(what);
+    text_ = grant.place + " does not grant " + what();
   }
   std::string Text() && { return step_ == 0 ? "no grant is bound to the caller" : std::move(text_); }
 
@@ -72,11 +74,11 @@ Decision Engine::DecideAsWritten(const Caller& caller, const AccessRequest& requ
   NearestMiss miss;
   for (const auto& grant : GrantsFor(caller)) {
     if (!HasVerb(*grant, request.verb)) {
-      miss.Note(1, *grant, "the verb " + std::string(NameOf(request.verb)));
+      miss.Note(1, *grant, [&] { return "the verb " + std::string(NameOf(request.verb)); });
     } else if (MatchWritten(*grant, request.target) == Match::kNo) {
-      miss.Note(2, *grant, ToText(request.target));
+      miss.Note(2, *grant, [&] { return ToText(request.target); });
     } else if (std::string missing = WhatIsMissing(*grant, request); !missing.empty()) {
-      miss.Note(3, *grant, std::move(missing));
+      miss.Note(3, *grant, [&] { return std::move(missing); });
     } else {
       return {absl::OkStatus(), grant->role, grant->place + " may cover it"};
     }
@@ -95,11 +97,11 @@ Decision Engine::Decide(const Caller& caller, const AccessRequest& request, cons
   NearestMiss miss;
   for (const auto& grant : GrantsFor(caller)) {
     if (!HasVerb(*grant, request.verb)) {
-      miss.Note(1, *grant, "the verb " + std::string(NameOf(request.verb)));
+      miss.Note(1, *grant, [&] { return "the verb " + std::string(NameOf(request.verb)); });
     } else if (!MatchesFacts(*grant, facts)) {
-      miss.Note(2, *grant, ToText(facts.target));
+      miss.Note(2, *grant, [&] { return ToText(facts.target); });
     } else if (std::string missing = WhatIsMissing(*grant, judged); !missing.empty()) {
-      miss.Note(3, *grant, std::move(missing));
+      miss.Note(3, *grant, [&] { return std::move(missing); });
     } else {
       const std::string_view forbidden = WhyForbidden(facts, request.verb, compiled_.options);
       if (!forbidden.empty()) return Forbidden(*grant, forbidden);

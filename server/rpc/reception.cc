@@ -10,6 +10,7 @@
 namespace tokenbroker {
 
 void Reception::Note(std::string_view method, const google::protobuf::Message& request) const {
+  if (!parts_.log.Writes(LogLevel::kTrace)) return;
   parts_.log.Trace("call", {{"method", method}, {"request", MessageText(request)}});
 }
 

@@ -35,8 +35,10 @@ class SpdLog final : public Log {
     logger_.flush_on(spdlog::level::trace);
   }
 
+  bool Writes(LogLevel level) const override { return logger_.should_log(LevelOf(level)); }
+
   void Write(LogLevel level, std::string_view event, Fields fields) override {
-    if (!logger_.should_log(LevelOf(level))) return;
+    if (!Writes(level)) return;
     JsonWriter json;
     json.Object([&] {
       json.Field("event", event);
@@ -54,6 +56,7 @@ class SpdLog final : public Log {
 
 class Nowhere final : public Log {
  public:
+  bool Writes(LogLevel) const override { return false; }
   void Write(LogLevel, std::string_view, Fields) override {}
 };
 

@@ -34,6 +34,8 @@ class Log {
   virtual ~Log() = default;
 
   using Fields = std::initializer_list<LogField>;
+  // False if what is written at this level goes nowhere: then whatever is dear need not be put together.
+  virtual bool Writes(LogLevel) const { return true; }
   virtual void Write(LogLevel level, std::string_view event, Fields fields) = 0;
 
   void Trace(std::string_view event, Fields fields = {}) { Write(LogLevel::kTrace, event, fields); }

@@ -8,7 +8,8 @@
 
 #include <algorithm>
 #include <array>
-#include <span>
+
+#include "server/telemetry/series_table.h"
 
 namespace tokenbroker {
 namespace {
@@ -20,8 +21,6 @@ using prometheus::Counter;
 using prometheus::Family;
 using prometheus::Gauge;
 using prometheus::Histogram;
-
-using Words = std::span<const std::string_view>;
 
 // The closed sets of label values: what is none of them becomes "other".
 constexpr std::array<std::string_view, 9> kMethods = {"CreateToken",       "GetToken",    "ListTokens",
@@ -45,6 +44,8 @@ constexpr std::array<std::string_view, 3> kLooks = {"nothing", "found", "failed"
 constexpr std::array<std::string_view, 3> kAuthenticationFailures = {"CERTIFICATE_EXPIRED", "IDENTITY_INVALID",
                                                                      "UNKNOWN_CALLER"};
 constexpr std::array<std::string_view, 3> kFindings = {"dead", "twin", "unknown"};
+constexpr std::array<std::string_view, 2> kCommitOutcomes = {"done", "failed"};
+constexpr std::array<std::string_view, 2> kDecisionOutcomes = {"allowed", "denied"};
 constexpr std::array<std::string_view, 1> kDangers = {"allow_admin_targets"};
 
 std::string Known(Words words, std::string_view word) {
@@ -62,6 +63,22 @@ double Seconds(Duration duration) { return static_cast<double>(duration.count())
 #ifndef TOKENBROKER_VERSION
 #define TOKENBROKER_VERSION "0.1.0"
 #endif
+
+// The tables of those that every call touches.
+SeriesTable<Counter> CountersOf(Family<Counter>& family, const char* first, Words first_words, const char* second,
+                                Words second_words) {
+  return {first_words, second_words, [&family, first, second](std::string a, std::string b) -> Counter& {
+            prometheus::Labels labels = {{first, std::move(a)}};
+            if (second != nullptr) labels.emplace(second, std::move(b));
+            return family.Add(labels);
+          }};
+}
+
+SeriesTable<Histogram> LatenciesOf(Family<Histogram>& family, const char* label, Words words) {
+  return {words, {}, [&family, label](std::string word, const std::string&) -> Histogram& {
+            return family.Add({{label, std::move(word)}}, kLatency);
+          }};
+}
 
 }  // namespace
 
@@ -152,6 +169,13 @@ struct Metrics::Families {
                                           "Active tokens of which GitLab's answers prove neither life nor death.")
                                   .Add({});
   Family<Gauge>& danger = GaugeFamily("tokenbroker_danger", "1 for each switch under danger that is on.");
+  SeriesTable<Counter> rpc_requests_by = CountersOf(rpc_requests, "method", kMethods, "code", kCodes);
+  SeriesTable<Histogram> rpc_duration_by = LatenciesOf(rpc_duration, "method", kMethods);
+  SeriesTable<Counter> upstream_requests_by =
+      CountersOf(upstream_requests, "operation", kOperations, "outcome", kUpstreamOutcomes);
+  SeriesTable<Histogram> upstream_duration_by = LatenciesOf(upstream_duration, "operation", kOperations);
+  SeriesTable<Counter> ledger_commits_by = CountersOf(ledger_commits, "outcome", kCommitOutcomes, nullptr, {});
+  SeriesTable<Counter> decisions_by = CountersOf(decisions, "outcome", kDecisionOutcomes, "reason", kDecisionReasons);
   Family<Gauge>& build_info = GaugeFamily("tokenbroker_build_info", "Always 1; the version is the label.");
 };
 
@@ -169,15 +193,13 @@ Metrics::~Metrics() = default;
 std::shared_ptr<prometheus::Registry> Metrics::registry() const { return families_->registry; }
 
 void Metrics::RpcEnded(std::string_view method, std::string_view code, Duration took) {
-  const std::string known = Known(kMethods, method);
-  families_->rpc_requests.Add({{"method", known}, {"code", Known(kCodes, code)}}).Increment();
-  families_->rpc_duration.Add({{"method", known}}, kLatency).Observe(Seconds(took));
+  families_->rpc_requests_by.At(method, code).Increment();
+  families_->rpc_duration_by.At(method).Observe(Seconds(took));
 }
 
 void Metrics::UpstreamEnded(std::string_view operation, std::string_view outcome, Duration took) {
-  const std::string known = Known(kOperations, operation);
-  families_->upstream_requests.Add({{"operation", known}, {"outcome", Known(kUpstreamOutcomes, outcome)}}).Increment();
-  families_->upstream_duration.Add({{"operation", known}}, kLatency).Observe(Seconds(took));
+  families_->upstream_requests_by.At(operation, outcome).Increment();
+  families_->upstream_duration_by.At(operation).Observe(Seconds(took));
 }
 
 void Metrics::SetUpstreamLoad(int in_flight, int waiting) {
@@ -193,14 +215,13 @@ void Metrics::SetIssuer(bool alive, std::int64_t expire_unix_seconds) {
 }
 
 void Metrics::LedgerCommitted(bool ok, int operations, Duration took) {
-  families_->ledger_commits.Add({{"outcome", ok ? "done" : "failed"}}).Increment();
+  families_->ledger_commits_by.At(ok ? "done" : "failed").Increment();
   families_->ledger_commit_duration.Observe(Seconds(took));
   families_->ledger_batch_size.Observe(operations);
 }
 
 void Metrics::Decided(bool allowed, std::string_view reason) {
-  families_->decisions.Add({{"outcome", allowed ? "allowed" : "denied"}, {"reason", Known(kDecisionReasons, reason)}})
-      .Increment();
+  families_->decisions_by.At(allowed ? "allowed" : "denied", reason).Increment();
 }
 
 void Metrics::SetTokens(std::string_view state, std::int64_t count) {

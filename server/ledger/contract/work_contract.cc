@@ -1,5 +1,9 @@
 // The order of what is due, and looks that race with answers.
 
+#include <algorithm>
+#include <random>
+#include <tuple>
+
 #include "server/domain/expiry.h"
 #include "server/ledger/contract/ledger_contract.h"
 
@@ -43,6 +47,66 @@ TEST_P(LedgerContract, TheOldestOfEachCallerInTurn) {
   const TokenId second_of_quiet = RevokingRow(RevokeReason::kPolicy, "quiet");
   EXPECT_EQ(Claim(3), (std::vector<TokenId>{busy[0], first_of_quiet, busy[1]}));
   EXPECT_EQ(Claim(3), (std::vector<TokenId>{busy[2], second_of_quiet, busy[3]}));
+}
+
+// However much of one caller's is due, and however long already, it is one turn each.
+TEST_P(LedgerContract, ABacklogOfOneHoldsUpNobody) {
+  std::vector<TokenId> busy;
+  for (int i = 0; i < 300; ++i) {
+    busy.push_back(PendingRow("busy"));
+    loop_.Advance(milliseconds(1));
+  }
+  const TokenId quiet = PendingRow("quiet");
+  loop_.Advance(milliseconds(1));
+  const TokenId calm = PendingRow("calm");
+  loop_.Advance(kGiveUpAfter);
+  EXPECT_EQ(Claim(4), (std::vector<TokenId>{busy[0], quiet, calm, busy[1]}));
+}
+
+// A row as the order sees it.
+struct DueRow {
+  int rank = 0;  // Of what is to be done: a wish, expiry, another deletion, a look.
+  std::string owner;
+  int age = 0;  // Counts up: the lower, the longer it has been due.
+  TokenId id;
+};
+
+// The order in words: by rank, then in turn between owners, each with its oldest.
+std::vector<TokenId> InOrder(std::vector<DueRow> rows) {
+  std::sort(rows.begin(), rows.end(), [](const DueRow& a, const DueRow& b) { return a.age < b.age; });
+  std::map<std::pair<int, std::string>, int> turns;
+  std::vector<std::tuple<int, int, int, TokenId>> keyed;
+  for (const DueRow& row : rows) keyed.emplace_back(row.rank, turns[{row.rank, row.owner}]++, row.age, row.id);
+  std::sort(keyed.begin(), keyed.end());
+  std::vector<TokenId> ids;
+  for (const auto& key : keyed) ids.push_back(std::get<TokenId>(key));
+  return ids;
+}
+
+TEST_P(LedgerContract, AnyMixtureIsClaimedInOrderAndOnce) {
+  std::mt19937 dice(7);
+  std::vector<DueRow> rows;
+  for (int i = 0; i < 160; ++i) {
+    DueRow row;
+    row.rank = static_cast<int>(dice() % 4);
+    row.owner = dice() % 2 == 0 ? "busy" : "caller" + std::to_string(dice() % 40);
+    row.age = i;
+    if (row.rank == 3) row.id = PendingRow(row.owner);
+    if (row.rank == 2) row.id = RevokingRow(RevokeReason::kMismatch, row.owner);
+    if (row.rank == 1) row.id = ActiveRow(row.owner, kGiveUpAfter);
+    if (row.rank == 0) row.id = RevokingRow(RevokeReason::kRequested, row.owner);
+    rows.push_back(row);
+    loop_.Advance(milliseconds(1));
+  }
+  loop_.Advance(kGiveUpAfter);
+  while (!rows.empty()) {
+    std::vector<TokenId> expected = InOrder(rows);
+    expected.resize(std::min<std::size_t>(expected.size(), 23));
+    ASSERT_EQ(Claim(23), expected);
+    std::erase_if(
+        rows, [&](const DueRow& row) { return std::find(expected.begin(), expected.end(), row.id) != expected.end(); });
+  }
+  EXPECT_TRUE(Claim().empty());
 }
 
 TEST_P(LedgerContract, WhatIsOverdueAfterALongSleepComesOldestFirst) {
