@@ -51,6 +51,16 @@ TEST_F(MainJobTest, AUsersTokenIsMintedUsedListedAndRevoked) {
   ASSERT_TRUE(list.ok()) << list.status();
   ASSERT_EQ(list->size(), 1u);
   EXPECT_EQ(list->front().name(), made->token.name());
+  ListOptions filtered;
+  filtered.filter = "state=ACTIVE AND target=\"user:" + std::to_string(house_.demo_user()) + "\" AND scopes:read_user";
+  filtered.order_by = "expire_time";
+  EXPECT_EQ(client->ListAll(filtered, DeadlineIn(seconds(20)))->size(), 1u);
+  filtered.filter = "state=REVOKING";
+  EXPECT_TRUE(client->ListAll(filtered, DeadlineIn(seconds(20)))->empty());
+  filtered.filter = "stat=ACTIVE";
+  const absl::Status misspelt = client->ListAll(filtered, DeadlineIn(seconds(20))).status();
+  ASSERT_EQ(CallErrorOf(misspelt).fields.size(), 1u) << misspelt;
+  EXPECT_EQ(CallErrorOf(misspelt).fields[0].field, "filter");
 
   const absl::StatusOr<v1::Token> revoked = client->Revoke(made->token.name(), DeadlineIn(seconds(20)));
   ASSERT_TRUE(revoked.ok()) << revoked.status();
