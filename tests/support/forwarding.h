@@ -51,7 +51,7 @@ class ForwardingLedger : public Ledger {
     return real_->TakeIn(std::move(specs));
   }
   Task<absl::StatusOr<TokenRecord>> Get(TokenId id) override { return real_->Get(std::move(id)); }
-  Task<absl::StatusOr<std::vector<Token>>> List(ListQuery query) override { return real_->List(std::move(query)); }
+  Task<absl::StatusOr<TokenList>> List(ListQuery query) override { return real_->List(std::move(query)); }
   Task<absl::StatusOr<std::optional<RequestRecord>>> FindRequest(std::string caller, RequestKey key) override {
     return real_->FindRequest(std::move(caller), std::move(key));
   }
