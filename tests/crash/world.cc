@@ -150,6 +150,7 @@ void World::Await(const char* method, const char* path, seconds then_pass) {
 void World::Begin(const Act& act) {
   began_ = steady_clock::now();
   struck_ = killed_ = false;
+  control_.fired = 0;
   if (act.crash.has_value()) Arm(*act.crash);
   if (act.down) gitlab().Plan(FaultFor(Trouble::kClosed, seconds(0)).On("", "", -1));
   Plan("POST", kPostPath, act.post, act.apply_delay);
@@ -183,7 +184,6 @@ void World::Arm(const Crash& crash) {
     Await(method, path, seconds(0));
     return;
   }
-  control_.fired = 0;
   control_.signal = crash.kill ? SIGKILL : SIGSTOP;
   control_.passes_left = crash.pass;
   control_.point = static_cast<std::uint32_t>(crash.point);
