@@ -25,7 +25,7 @@ struct Key {
   std::int64_t row = 0;
 };
 
-// What a run has in common: the first parameters of its statement.
+// A range of an index.
 struct Run {
   std::string owner;
   std::string value;           // The state, or the term.
@@ -112,10 +112,10 @@ absl::StatusOr<std::vector<Run>> RunsOf(SqliteDb& db, const ListQuery& query) {
     }
     return runs;
   }
-  const absl::StatusOr<std::optional<std::vector<std::string>>> terms = TermsFor(db, query.terms);
+  const absl::StatusOr<std::vector<std::string>> terms = TermsFor(db, query.terms);
   if (!terms.ok()) return terms.status();
   for (const std::string& owner : *owners) {
-    for (const std::string& term : **terms) {
+    for (const std::string& term : *terms) {
       for (const bool closed : {false, true}) {
         const bool any =
             std::any_of(states.begin(), states.end(), [closed](TokenState state) { return IsClosed(state) == closed; });

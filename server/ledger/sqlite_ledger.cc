@@ -21,7 +21,7 @@
 namespace tokenbroker {
 namespace {
 
-// Says which operation runs where; what the operations do is in life.cc, claims.cc and reads.cc.
+// Says which operation runs where; what the operations do is in life.cc, claims.cc, lists.cc and reads.cc.
 class SqliteLedger final : public Ledger {
  public:
   SqliteLedger(SqliteLedgerOptions options, LockFile lock, std::unique_ptr<SqliteDb> writer,

@@ -87,18 +87,15 @@ bool HasIndexedTerm(const std::vector<TokenTerm>& terms) {
   return Find<TargetTerm>(terms) != nullptr || Find<LabelTerm>(terms) != nullptr || Find<ScopeTerm>(terms) != nullptr;
 }
 
-absl::StatusOr<std::optional<std::vector<std::string>>> TermsFor(SqliteDb& db, const std::vector<TokenTerm>& terms) {
-  using Keys = std::vector<std::string>;
-  if (const auto* term = Find<TargetTerm>(terms)) {
-    absl::StatusOr<Keys> keys = TargetKeys(db, term->target);
-    if (!keys.ok()) return keys.status();
-    return std::optional(*std::move(keys));
+absl::StatusOr<std::vector<std::string>> TermsFor(SqliteDb& db, const std::vector<TokenTerm>& terms) {
+  if (const auto* term = Find<TargetTerm>(terms)) return TargetKeys(db, term->target);
+  std::vector<std::string> keys;
+  if (const auto* label = Find<LabelTerm>(terms)) {
+    keys.push_back(label->value.has_value() ? LabelKey(label->key, *label->value) : LabelKey(label->key));
+  } else if (const auto* scope = Find<ScopeTerm>(terms)) {
+    keys.push_back(ScopeKey(scope->scope));
   }
-  if (const auto* term = Find<LabelTerm>(terms)) {
-    return std::optional(Keys{term->value.has_value() ? LabelKey(term->key, *term->value) : LabelKey(term->key)});
-  }
-  if (const auto* term = Find<ScopeTerm>(terms)) return std::optional(Keys{ScopeKey(term->scope)});
-  return std::optional<Keys>();
+  return keys;
 }
 
 }  // namespace tokenbroker

@@ -3,7 +3,6 @@
 // of each token, in the order of create_time; open and closed tokens lie apart, so that a list of the open ones never
 // wades through the closed.
 
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,10 +18,10 @@ absl::Status WriteTerms(SqliteDb& db, const Token& token, std::int64_t row);
 // To be called when a token closes, or opens again.
 absl::Status MoveTerms(SqliteDb& db, const Token& token, bool closed);
 
-// The terms of the table under which all tokens lie that the query's own terms can match: of those that the table has,
-// the one that is likely to have the fewest. Nothing if it has none of them; an empty vector if no token can match.
-absl::StatusOr<std::optional<std::vector<std::string>>> TermsFor(SqliteDb& db, const std::vector<TokenTerm>& terms);
-// Whether TermsFor would find something.
+// Whether a query with these terms can be served by the table.
 bool HasIndexedTerm(const std::vector<TokenTerm>& terms);
+// The terms of the table under which all tokens lie that match: those of the query's own term that is likely to have
+// the fewest. Empty if no token can match. The query must have an indexed term.
+absl::StatusOr<std::vector<std::string>> TermsFor(SqliteDb& db, const std::vector<TokenTerm>& terms);
 
 }  // namespace tokenbroker
