@@ -74,7 +74,7 @@ Task<void> Reconciler::Run(Event stop) {
   BootTime next = parts_.clock.Boot() + kFirstWalkAfter;
   while (!co_await stop.Wait(parts_.clock, next)) {
     const BootTime began = parts_.clock.Boot();
-    auto walk = std::make_shared<Walk>(Walk{stop, parts_.ledger.Now(), {}, {}, {}});
+    auto walk = std::make_shared<Walk>(Walk{stop, parts_.ledger.Now(), {}, {}, {}, false});
     const absl::Status end = co_await DoWalk(walk);
     if (stop.is_set()) co_return;
     if (end.ok()) {
@@ -210,7 +210,10 @@ Task<absl::StatusOr<bool>> Reconciler::IsTwin(std::shared_ptr<Walk> walk, Upstre
 
 Task<absl::Status> Reconciler::Report(std::shared_ptr<Walk> walk, UpstreamToken token, Stranger stranger) {
   const std::int64_t id = token.id;
-  if (walk->unknown.size() >= kUnknownMax) co_return absl::OkStatus();
+  if (walk->unknown.size() >= kUnknownMax) {
+    if (!std::exchange(walk->overflowed, true)) parts_.log.Warn("more unknown tokens than are kept to be listed");
+    co_return absl::OkStatus();
+  }
   const auto known = findings_.unknown.find(id);
   UnknownToken unknown = DescribeStranger(std::move(token), stranger, parts_.ledger.Now());
   if (known != findings_.unknown.end() && known->second.upstream.name == unknown.upstream.name) {

@@ -47,6 +47,7 @@ class Reconciler {
     std::map<std::int64_t, UnknownToken> unknown;
     std::map<std::int64_t, std::optional<ResolvedTarget>> targets;  // By user; nothing: GitLab knows none.
     std::vector<MovedTarget> moved;
+    bool overflowed = false;  // There are more unknown ones than are kept.
   };
 
   // Each OK if it came to its end.

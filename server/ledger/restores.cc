@@ -80,7 +80,7 @@ absl::Status RestoreWatch::Load(SqliteDb& db, WallTime now) {
 }
 
 absl::Status RestoreWatch::Note(Transaction& transaction, const std::string& instance, std::int64_t upstream_id) {
-  if (restored_) return absl::OkStatus();
+  if (restored_) return Write(transaction, instance, upstream_id);
   Highest& highest = instances_[instance];
   auto& recent = highest.recent;
   // A minute is old once its last answer is.
@@ -94,15 +94,19 @@ absl::Status RestoreWatch::Note(Transaction& transaction, const std::string& ins
     return absl::OkStatus();
   }
   restored_ = true;
-  absl::StatusOr<Statement> insert = transaction.db.Prepare("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)");
+  return Write(transaction, instance, upstream_id);
+}
+
+absl::Status RestoreWatch::Write(Transaction& transaction, const std::string& instance, std::int64_t upstream_id) {
+  absl::StatusOr<Statement> insert = transaction.db.Prepare("INSERT OR IGNORE INTO meta (key, value) VALUES (?, ?)");
   if (!insert.ok()) return insert.status();
   const absl::Status written = insert->Bind(1, kRestoredKey).Bind(2, std::to_string(MicrosOf(transaction.now))).Run();
-  if (!written.ok()) return written;
+  if (!written.ok() || transaction.db.Changes() == 0) return written;
   JsonWriter body;
   body.Object([&] {
     body.Field("instance", instance);
     body.Field("upstream_id", upstream_id);
-    body.Field("highest_an_hour_ago", highest.old);
+    body.Field("highest_an_hour_ago", instances_[instance].old);
   });
   return transaction.chain->Append(transaction.db, {transaction.now, "gitlab.restored", "", "", body.Take()});
 }

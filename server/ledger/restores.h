@@ -20,7 +20,8 @@
 namespace tokenbroker {
 
 // Notices that GitLab was restored: a 201 whose upstream id is below that of a 201 more than an hour older. Noted in
-// the ledger for good. Note runs on the ledger's strand alone, restored() anywhere.
+// the ledger for good. (The tokens of users, projects, groups and service accounts have one numbering.) Note runs on
+// the ledger's strand alone, restored() anywhere.
 class RestoreWatch {
  public:
   // Reads what is known. To be called once, before Note.
@@ -31,6 +32,9 @@ class RestoreWatch {
   absl::Status Note(Transaction& transaction, const std::string& instance, std::int64_t upstream_id);
 
  private:
+  // Unless it is there: a transaction that was undone has taken it back.
+  absl::Status Write(Transaction& transaction, const std::string& instance, std::int64_t upstream_id);
+
   // The highest id of each instance: of an hour ago and before, and of each minute since.
   struct Highest {
     std::int64_t old = 0;
