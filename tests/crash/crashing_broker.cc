@@ -1,5 +1,5 @@
 // tokenbrokerd as the crash tests run it: the same wiring, with time that the harness moves, crash points between the
-// steps, and, if asked for, one planted fault. Never shipped.
+// steps, a disk that loses at a kill what was not synced, and, if asked for, one planted fault. Never shipped.
 
 #include <signal.h>
 #include <sys/prctl.h>
@@ -17,6 +17,7 @@
 #include "tests/crash/crash_ports.h"
 #include "tests/crash/offset_clock.h"
 #include "tests/crash/planted.h"
+#include "tests/crash/power_cut.h"
 
 namespace tokenbroker {
 namespace {
@@ -53,6 +54,7 @@ int Main(int argc, char** argv) {
   }
   if (*plant == Plant::kNoSettle) config->gitlab.settle = Duration(0);
   prctl(PR_SET_PDEATHSIG, SIGKILL);  // Nothing of us outlives a harness that is killed.
+  LosePowerAtKill(*plant == Plant::kAnswerBeforeSync ? Syncs::kLate : Syncs::kHonest);
   const EndSignals signals;
   const std::unique_ptr<Log> log = MakeStderrLog(config->log_level);
   const absl::Status status = Serve(*config, signals, *log, SeamsFor(MapControl(control_file), *plant));

@@ -14,7 +14,8 @@
 //
 // The broker is crashing_broker.cc: the wiring of the shipped one, between whose rooms stand a clock that this harness
 // moves, so that nobody ever waits for real, and crash points on both sides of each verb of its ports. It is SIGKILLed,
-// or stopped for longer than every timeout, and so is it at random times.
+// and loses then what it has not synced as in a power cut, or stopped for longer than every timeout, and so is it at
+// random times.
 //
 // A run is drawn from its number alone (scenario.h). Its first crash is at the point whose turn it is, so that as many
 // runs as there are points visit each. A point at which no crash has struck by then has up to three runs more; if it is

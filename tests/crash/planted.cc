@@ -141,6 +141,7 @@ std::optional<Plant> PlantNamed(std::string_view name) {
       {"no-settle", Plant::kNoSettle},
       {"absence-is-death", Plant::kAbsenceIsDeath},
       {"forgetful", Plant::kForgetful},
+      {"answer-before-sync", Plant::kAnswerBeforeSync},
       {"unavailable", Plant::kUnavailable},
   };
   for (const auto& [known, plant] : kNames) {

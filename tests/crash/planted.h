@@ -18,15 +18,16 @@ enum class Plant {
   kNoSettle,          // A look that finds nothing closes the row at once, whatever GitLab may still apply.
   kAbsenceIsDeath,    // A 404 is taken for death, though GitLab would show the token to nobody.
   kForgetful,         // A revocation is acknowledged before it is written.
+  kAnswerBeforeSync,  // A commit is answered before it is on the disk.
   kUnavailable,       // An unknown end is told as UNAVAILABLE, which stock policies resend.
 };
 
-// "none", "post-before-intent", "no-look", "no-settle", "absence-is-death", "forgetful",
+// "none", "post-before-intent", "no-look", "no-settle", "absence-is-death", "forgetful", "answer-before-sync",
 // "unavailable".
 std::optional<Plant> PlantNamed(std::string_view name);
 
-// Puts the fault into the ports. (kNoSettle is a matter of configuration and changes none.) Both must live as long as
-// either is used.
+// Puts the fault into the ports. (kNoSettle is a matter of configuration, kAnswerBeforeSync one of the disk.) Both must
+// live as long as either is used.
 class Planter {
  public:
   explicit Planter(Plant plant) : plant_(plant) {}
