@@ -23,7 +23,7 @@ class GrpcAdminClient final : public AdminClient {
     const auto reader = Stub()->ExportAudit(&context, request);
     v1::ExportAuditResponse response;
     while (reader->Read(&response)) {
-      const absl::Status taken = take(response.record());
+      absl::Status taken = take(response.record());
       if (taken.ok()) continue;
       context.TryCancel();
       return taken;

@@ -106,7 +106,9 @@ void BrokerTest::Open() {
   ledger_ = *std::move(ledger);
   faulty_.emplace(*ledger_);
   const BrokerParts parts = {loop_, loop_, random_, *faulty_, gitlab_, *slots_, *policies_, metrics_, NullLog()};
-  broker_ = std::make_unique<Broker>(parts, BrokerOptions{"tb1", "main", settle_});
+  BrokerOptions options = {"tb1", "main", settle_};
+  options.reconcile_calls_per_minute = reconcile_calls_per_minute_;
+  broker_ = std::make_unique<Broker>(parts, std::move(options));
 }
 
 void BrokerTest::StartJobs() {

@@ -70,6 +70,7 @@ class BrokerTest : public testing::Test {
   std::optional<FaultyLedger> faulty_;  // What the broker sees of it.
   std::unique_ptr<Broker> broker_;
   Duration settle_ = minutes(10);
+  int reconcile_calls_per_minute_ = 60;
 };
 
 }  // namespace tokenbroker

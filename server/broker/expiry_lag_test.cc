@@ -14,6 +14,7 @@
 
 #include "server/broker/broker_fixture.h"
 #include "server/ledger/filled_ledger.h"
+#include "server/ledger/stored_rows.h"
 #include "server/telemetry/metrics_page.h"
 
 namespace tokenbroker {
@@ -47,10 +48,14 @@ class ExpiryLagTest : public BrokerTest {
     filling.now = began_;
     filling.active_for = ExpiresAfter;
     EXPECT_EQ(WriteFilledLedger(path_, "tb1", filling), absl::OkStatus());
-    for (int i = 0; i < kSpread + kBurst; ++i) {
+    const absl::StatusOr<std::vector<TokenRecord>> rows = ReadStoredRows(path_, "");
+    EXPECT_EQ(rows.status(), absl::OkStatus());
+    for (const TokenRecord& row : *rows) {
       UpstreamToken token;
-      token.id = FilledUpstreamId(i);
+      token.id = row.token.upstream_id;
       token.user_id = 42;
+      token.name = row.token.upstream_name;
+      token.created_at = row.token.create_time;
       token.expires_at = DateOf(began_) + std::chrono::days(2);
       gitlab_.AddToken(std::move(token));
     }
@@ -58,6 +63,7 @@ class ExpiryLagTest : public BrokerTest {
       const int i = static_cast<int>(token_id - FilledUpstreamId(0));
       lags_.push_back(loop_.Now() - (began_ + ExpiresAfter(i)));
     });
+    reconcile_calls_per_minute_ = 1;  // GitLab's fake lists 100,000 tokens at a price.
     Restart();
     flush_runs_ = Flush();
   }

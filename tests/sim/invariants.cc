@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "server/domain/expiry.h"
@@ -15,7 +16,7 @@ namespace {
 class Check {
  public:
   Check(When when, const Sky& sky, const Server& server, const std::vector<TokenRecord>& rows)
-      : when_(when), now_(sky.world.Now()), server_(server), rows_(rows) {
+      : when_(when), now_(sky.world.Now()), twins_(sky.twins), server_(server), rows_(rows) {
     for (const TokenRecord& row : rows) {
       by_id_[row.token.id] = &row;
       if (row.token.upstream_id != 0) by_upstream_id_[row.token.upstream_id] = &row;
@@ -61,7 +62,9 @@ class Check {
     if (closed && (same || (AnySelfExtending(kept.scopes) && !row->next_attempt_time.has_value()))) {
       Say("I2: " + who + " lives, and its row " + kept.id + " is " + std::string(NameOf(kept.state)));
     }
-    if (when_ == When::kAlways || kept.state == TokenState::kActive) return;
+    if (when_ == When::kAlways) return;
+    if (!same && twins_.contains(token.id)) return CheckTwin(token, kept);
+    if (kept.state == TokenState::kActive) return;
     if (when_ == When::kSettled) {
       // One that came later than `settle` is for a later look; one that is being revoked has its own pace.
       const bool later_look = token.created_at > kept.create_time + kSendWindow + minutes(10);
@@ -69,6 +72,14 @@ class Check {
       return Say("settle: " + who + " outlived the look, its row is " + std::string(NameOf(kept.state)));
     }
     Say("I4: " + who + " lives in quiet, and its row is " + std::string(NameOf(kept.state)));
+  }
+
+  // A POST was sent twice on the way, and both were carried out. Beside an ACTIVE token the second one is revoked by
+  // the reconciler; once the first has ended, it is reported.
+  void CheckTwin(const UpstreamToken& token, const Token& first) {
+    if (when_ == When::kQuiet && first.state == TokenState::kActive && !AnySelfExtending(first.scopes)) {
+      Say("twin: token " + std::to_string(token.id) + " lives beside " + std::to_string(first.upstream_id));
+    }
   }
 
   void CheckRow(const TokenRecord& row) {
@@ -125,6 +136,7 @@ class Check {
 
   const When when_;
   const WallTime now_;
+  const std::set<std::int64_t>& twins_;
   const Server& server_;
   const std::vector<TokenRecord>& rows_;
   std::map<TokenId, const TokenRecord*> by_id_;

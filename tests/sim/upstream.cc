@@ -67,8 +67,11 @@ Task<Ended<Minted>> Upstream::Mint(CallContext, DurableIntent intent, MintSpec s
     heard = false;
   } else if (draw.Percent(weather.twice)) {
     carry_out();
-    sky_.Later(draw.Between(milliseconds(1), seconds(100)), make);
     heard = draw.Percent(50);
+    sky_.Later(draw.Between(milliseconds(1), seconds(100)), [make, heard, sky = &sky_] {
+      const std::int64_t id = make();
+      if (heard) sky->twins.insert(id);
+    });
   } else if (draw.Percent(weather.lost)) {
     if (draw.Percent(60)) carry_out();
     heard = false;

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -39,6 +40,7 @@ struct Sky {
   Draw& draw;
   FakeGitLab gitlab;
   Weather weather;
+  std::set<std::int64_t> twins;           // Second tokens of POSTs whose first answer was heard.
   std::function<void(std::string)> note;  // Into the trace.
   std::vector<std::unique_ptr<Clock::Timer>> later;
 };
