@@ -344,7 +344,8 @@ absl::StatusOr<std::vector<TokenId>> RecordLookResult(Transaction& transaction, 
   if (!before->pending && before->token.state == TokenState::kActive) return std::vector<TokenId>();
   if (!before->pending && before->token.state != TokenState::kAbandoned) {
     absl::StatusOr<std::vector<TokenId>> strays = KeepStrays(transaction, random, *before, found);
-    if (!strays.ok() || !IsClosed(before->token.state)) return strays;
+    // Its POST's end is known, or it is still to be revoked: the looks are over, or come after that.
+    if (!strays.ok() || !IsClosed(before->token.state) || !before->last_look.has_value()) return strays;
     const absl::Status noted = NoteLook(transaction, id, began, NextLook(before->token.create_time, settle, began));
     if (!noted.ok()) return noted;
     return strays;
