@@ -241,6 +241,7 @@ class Reader {
     const std::optional<TokenState> state = ParseTokenState(name);
     if (state.has_value()) return StateTerm{*state, negated};
     std::vector<std::string_view> names;
+    names.reserve(kStates.size());
     for (const TokenState each : kStates) names.push_back(NameOf(each));
     const std::string_view near = NearestWord(names, absl::AsciiStrToUpper({name.data(), name.size()}));
     return Fail(value.at, "unknown state " + Quoted(value.text) +

@@ -58,8 +58,9 @@ class Check {
     const Token& kept = row->token;
     const bool same = kept.upstream_id == token.id;
     const bool closed = kept.state == TokenState::kRevoked || kept.state == TokenState::kExpired;
-    // Of a self-extending one a child may live; but while looks are to come, it may be a POST that was sent twice.
-    if (closed && (same || (AnySelfExtending(kept.scopes) && !row->next_attempt_time.has_value()))) {
+    // No child of a self-extending one may live; but while looks are to come, it may be a POST that was sent twice.
+    const bool twin = twins_.contains(token.id) || row->next_attempt_time.has_value();
+    if (closed && (same || (AnySelfExtending(kept.scopes) && !twin))) {
       Say("I2: " + who + " lives, and its row " + kept.id + " is " + std::string(NameOf(kept.state)));
     }
     if (when_ == When::kAlways) return;
