@@ -46,7 +46,10 @@ std::optional<ListPosition> PageTokens::Open(std::string_view token, std::string
   std::string sealed;
   if (token.size() > kLongest || !absl::WebSafeBase64Unescape({token.data(), token.size()}, &sealed))
     return std::nullopt;
-  if (sealed.size() <= kNonce + kTag) return std::nullopt;
+  // The last character has bits that say nothing: one place has one spelling.
+  std::string spelled;
+  absl::WebSafeBase64Escape(sealed, &spelled);
+  if (sealed.size() <= kNonce + kTag || spelled != token) return std::nullopt;
   std::string plain(sealed.size() - kNonce - kTag, '\0');
   const Cipher cipher(EVP_CIPHER_CTX_new(), EVP_CIPHER_CTX_free);
   int size = 0;
