@@ -304,7 +304,7 @@ class CurlLoop::Impl {
     auto* transfer = static_cast<Transfer*>(raw);
     const std::string& body = transfer->request.body;
     const std::size_t bytes = std::min(size * count, body.size() - transfer->read);
-    std::memcpy(out, body.data() + transfer->read, bytes);
+    std::copy_n(body.data() + transfer->read, bytes, out);
     transfer->read += bytes;
     return bytes;
   }

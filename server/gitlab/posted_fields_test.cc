@@ -26,11 +26,12 @@ std::string Drain(curl_read_callback read, void* data) {
 
 }  // namespace
 
-extern "C" CURLcode __wrap_curl_easy_setopt(CURL* easy, CURLoption option, ...) {
+extern "C" CURLcode __wrap_curl_easy_setopt(CURL* easy, int number, ...) {
+  const auto option = static_cast<CURLoption>(number);
   // One transfer is set up at a time, on one thread: that of the adapter.
   static std::map<CURL*, curl_read_callback> readers;
   va_list arguments;
-  va_start(arguments, option);
+  va_start(arguments, number);
   CURLcode code = CURLE_OK;
   if (option == CURLOPT_READFUNCTION) {
     readers[easy] = va_arg(arguments, curl_read_callback);

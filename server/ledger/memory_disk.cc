@@ -14,6 +14,9 @@
 namespace tokenbroker {
 namespace {
 
+// What SQLite maps of the log's index at a time.
+constexpr std::size_t kRegion = 32'768;
+
 // What a write or a truncation took away: enough to undo it.
 struct Overwritten {
   std::size_t offset;
@@ -31,7 +34,7 @@ struct MemoryDisk::File {
 
   // SQLite's locks on the file itself, and its shared index of the log.
   std::vector<Handle*> handles;
-  std::vector<std::unique_ptr<std::array<char, 32 * 1024>>> shared;
+  std::vector<std::unique_ptr<std::array<char, kRegion>>> shared;
 
   void Write(std::size_t offset, std::string_view bytes) {
     const std::size_t end = offset + bytes.size();
@@ -219,11 +222,11 @@ int MemoryDisk::Handle::ShmMap(sqlite3_file* file, int region, int size, int ext
   Handle& handle = Of(file);
   const std::lock_guard lock(handle.disk->mutex_);
   *out = nullptr;
-  if (handle.dead() || size > 32 * 1024) return SQLITE_IOERR_SHMMAP;
+  if (handle.dead() || size > static_cast<int>(kRegion)) return SQLITE_IOERR_SHMMAP;
   auto& shared = handle.file->shared;
   const auto wanted = static_cast<std::size_t>(region);
   if (wanted >= shared.size() && extend == 0) return SQLITE_OK;
-  while (wanted >= shared.size()) shared.push_back(std::make_unique<std::array<char, 32 * 1024>>());
+  while (wanted >= shared.size()) shared.push_back(std::make_unique<std::array<char, kRegion>>());
   *out = shared[wanted]->data();
   return SQLITE_OK;
 }

@@ -37,7 +37,7 @@ std::vector<std::string> SplitScopes(std::string_view text) {
 
 std::string JoinLabels(const std::map<std::string, std::string>& labels) {
   std::string text;
-  for (const auto& [key, value] : labels) text += key + '\t' + value + '\n';
+  for (const auto& [key, value] : labels) absl::StrAppend(&text, key, "\t", value, "\n");
   return text;
 }
 

@@ -1,5 +1,6 @@
 #include "server/rpc/reception.h"
 
+#include <string>
 #include <utility>
 
 #include "server/base/error.h"
@@ -8,6 +9,22 @@
 #include "server/rpc/peer.h"
 
 namespace tokenbroker {
+namespace {
+
+// gRPC may end a whole connection over metadata above its own limit; a call above ours harms nothing but itself.
+constexpr std::size_t kMetadataMaxBytes = 16 << 10;
+constexpr std::size_t kEntryBytes = 32;  // What HTTP/2 (RFC 9113, 6.5.2) counts for each beside its texts.
+
+absl::Status CheckMetadata(const grpc::CallbackServerContext& context) {
+  std::size_t size = 0;
+  for (const auto& [key, value] : context.client_metadata()) size += key.size() + value.size() + kEntryBytes;
+  if (size <= kMetadataMaxBytes) return absl::OkStatus();
+  return Error(absl::StatusCode::kResourceExhausted, "METADATA_TOO_LARGE",
+               "the call's metadata has " + std::to_string(size) + " bytes; at most " +
+                   std::to_string(kMetadataMaxBytes) + " are taken");
+}
+
+}  // namespace
 
 void Reception::Note(std::string_view method, const google::protobuf::Message& request) const {
   if (!parts_.log.Writes(LogLevel::kTrace)) return;
@@ -21,6 +38,8 @@ std::shared_ptr<UnaryCall> Reception::Begin(const grpc::CallbackServerContext& c
 }
 
 absl::StatusOr<Caller> Reception::CallerOf(const grpc::CallbackServerContext& context) const {
+  const absl::Status metadata = CheckMetadata(context);
+  if (!metadata.ok()) return metadata;
   const std::shared_ptr<const grpc::AuthContext> auth = context.auth_context();
   const std::shared_ptr<const Policy> policy = parts_.policies.Current();
   absl::StatusOr<Caller> caller =

@@ -39,7 +39,8 @@ class Reception {
   void Note(std::string_view method, const google::protobuf::Message& request) const;
   std::shared_ptr<UnaryCall> Begin(const grpc::CallbackServerContext& context, std::string_view method,
                                    const google::protobuf::Message& request) const;
-  // Who calls: by the certificate, on every call anew.
+  // Who calls: by the certificate, on every call anew. Metadata over 16 KiB is RESOURCE_EXHAUSTED, reason
+  // METADATA_TOO_LARGE.
   absl::StatusOr<Caller> CallerOf(const grpc::CallbackServerContext& context) const;
   // Ends a call whose request cannot be one.
   grpc::ServerUnaryReactor* Refuse(UnaryCall& call, std::string method, const Caller& caller,

@@ -34,7 +34,8 @@ TEST_F(RpcTest, TooMuchIsRefusedAndTheConnectionGoesOn) {
   grpc::ClientContext context;
   context.AddMetadata("x-large", std::string(20 << 10, 'x'));
   const grpc::Status refused = Call(context, *stub, &Stub::GetCaller, v1::GetCallerRequest(), response);
-  EXPECT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_NE(refused.error_message().find("metadata"), std::string::npos) << refused.error_message();
   const grpc::Status next = Call(*stub, &Stub::GetCaller, v1::GetCallerRequest(), response);
   EXPECT_TRUE(next.ok()) << next.error_message() << ", after " << refused.error_message();
 }
