@@ -183,8 +183,8 @@ class Ledger {
   // A caller's wish: ACTIVE -> REVOKING (REQUESTED), PENDING gets the flag, everything else stays. Durable.
   virtual Task<absl::StatusOr<TokenRecord>> RequestRevocation(TokenId id, std::string caller) = 0;
 
-  // REVOKING -> EXPIRED if the reason is TTL, else -> REVOKED; ACTIVE -> REVOKED (UPSTREAM). A row that a look had found
-  // something for keeps its later looks: a POST may have been carried out twice. Durable.
+  // REVOKING -> EXPIRED if the reason is TTL, else -> REVOKED; ACTIVE -> REVOKED (UPSTREAM). A row that a look had
+  // found something for keeps its later looks: a POST may have been carried out twice. Durable.
   virtual Task<absl::StatusOr<Token>> RecordDeath(TokenId id, Proof proof) = 0;
 
   // REVOKING without proof: when to try again, and whether it is parked. Not awaited by any promise.
@@ -192,8 +192,8 @@ class Ledger {
 
   // A look at GitLab that began at `began` found these living tokens with the row's marker. None: the row waits for its
   // next look, or is closed as ABANDONED (see LookMayClose; later looks may still come). Some: the first under this
-  // row, any further one under a row of its own, all REVOKING (ORPHAN). A row that is closed otherwise stays so; what is
-  // found for it gets a row of its own. Returns the ids of the rows to revoke now. Durable.
+  // row, any further one under a row of its own, all REVOKING (ORPHAN). A row that is closed otherwise stays so; what
+  // is found for it gets a row of its own. Returns the ids of the rows to revoke now. Durable.
   virtual Task<absl::StatusOr<std::vector<TokenId>>> RecordLook(TokenId id, WallTime began,
                                                                 std::vector<MadeUpstream> found) = 0;
 
