@@ -73,7 +73,8 @@ void Strand::Enqueue(std::unique_ptr<Job> job) {
 
 void Strand::PostBatch() {
   if (waiting_.empty() || std::exchange(posted_, true)) return;
-  executor_.Post([this] {
+  executor_.Post([this, alive = std::weak_ptr<bool>(alive_)] {
+    if (alive.expired()) return;
     posted_ = false;
     std::vector<std::unique_ptr<Job>> batch = TakeBatch();
     PostBatch();

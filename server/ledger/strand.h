@@ -112,8 +112,10 @@ class Strand {
   std::condition_variable more_;
   std::vector<std::unique_ptr<Job>> waiting_;
   bool stop_ = false;
-  bool posted_ = false;  // PostBatch: the executor will come for what waits.
-  std::thread thread_;   // Last: it uses all of the above.
+  // PostBatch: the executor will come for what waits, unless the strand has ended before.
+  bool posted_ = false;
+  const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  std::thread thread_;  // Last: it uses all of the above.
 };
 
 }  // namespace tokenbroker

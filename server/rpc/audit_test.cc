@@ -84,6 +84,7 @@ TEST_F(AuditTest, IsReadNoFasterThanItsReader) {
     ledger_->NoteRefusal(
         {"caller" + std::to_string(i / 10), "CreateToken", "NOT_GRANTED", std::string(8192, 'x'), "v"});
   }
+  ASSERT_TRUE(loop_.Finish(ledger_->ClaimDue(1)).ok());  // A write that is answered comes behind those that are not.
   std::vector<v1::AuditRecord> records;
   int pages = 0;
   const grpc::Status status = Export("warden", {}, records, [&] {
