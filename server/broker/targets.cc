@@ -41,9 +41,10 @@ Task<absl::StatusOr<TargetFacts>> Targets::Resolve(CallContext call, Caller call
     if (const absl::StatusOr<TargetFacts>* known = Find(key)) co_return *known;
   }
   Event answered(executor_);
-  asking_.emplace(key, answered);
+  // Of those who ask after a failure, the first is the one that others wait for.
+  const bool awaited = asking_.emplace(key, answered).second;
   absl::StatusOr<TargetFacts> facts = co_await Ask(std::move(call), std::move(caller.name), key, std::move(target));
-  asking_.erase(key);
+  if (awaited) asking_.erase(key);
   answered.Set();
   co_return facts;
 }

@@ -14,22 +14,24 @@ constexpr std::array<std::string_view, 6> kVerbNames = {"create", "rotate", "rea
 
 Decision Refused(std::string detail) { return {NotGranted(), "", std::move(detail)}; }
 
-// The words for the log: of all grants, the one that came nearest. Nearer is a later step that failed.
-class NearestMiss {
- public:
-  // `what` puts the words together, which is dear: only for a miss that is nearer than all before.
-  template <typename What>
-  void Note(int step, const CompiledGrant& grant, const What& what) {
-    if (step <= step_) return;
-    step_ = step;
-    text_ = grant.place + " does not grant " + what();
+// The words for the log: of all grants, the one that came nearest, and what it lacks. Nearer is a later step that
+// failed.
+template <typename Matches>
+std::string NearestMiss(const GrantIndex::Grants& grants, const AccessRequest& request, const std::string& target,
+                        const Matches& matches) {
+  int nearest = 0;
+  std::string text = "no grant is bound to the caller";
+  for (const auto& grant : grants) {
+    const int step = !HasVerb(*grant, request.verb) ? 1 : !matches(*grant) ? 2 : 3;
+    if (step <= nearest) continue;
+    nearest = step;
+    text = grant->place + " does not grant " +
+           (step == 1   ? "the verb " + std::string(NameOf(request.verb))
+            : step == 2 ? target
+                        : WhatIsMissing(*grant, request));
   }
-  std::string Text() && { return step_ == 0 ? "no grant is bound to the caller" : std::move(text_); }
-
- private:
-  int step_ = 0;
-  std::string text_;
-};
+  return text;
+}
 
 Decision Forbidden(const CompiledGrant& grant, std::string_view what) {
   return {Error(absl::StatusCode::kFailedPrecondition, "TARGET_FORBIDDEN",
@@ -59,10 +61,14 @@ absl::Status NotGranted() {
                "the policy grants the caller nothing that covers this request");
 }
 
-const std::vector<std::shared_ptr<const CompiledGrant>>& Engine::GrantsFor(const Caller& caller) const {
-  static const auto* const kNone = new std::vector<std::shared_ptr<const CompiledGrant>>;
-  const auto found = compiled_.grants.find(caller.name);
-  return found == compiled_.grants.end() ? *kNone : found->second;
+Engine::Engine(CompiledPolicy compiled) : compiled_(std::move(compiled)) {
+  for (const auto& [caller, grants] : compiled_.grants) grants_.emplace(caller, GrantIndex(grants));
+}
+
+const GrantIndex& Engine::GrantsFor(const Caller& caller) const {
+  static const auto* const kNone = new GrantIndex;
+  const auto found = grants_.find(caller.name);
+  return found == grants_.end() ? *kNone : found->second;
 }
 
 Decision Engine::DecideAsWritten(const Caller& caller, const AccessRequest& request) const {
@@ -71,19 +77,13 @@ Decision Engine::DecideAsWritten(const Caller& caller, const AccessRequest& requ
       return Refused(deny.place + " denies it");
     }
   }
-  NearestMiss miss;
-  for (const auto& grant : GrantsFor(caller)) {
-    if (!HasVerb(*grant, request.verb)) {
-      miss.Note(1, *grant, [&] { return "the verb " + std::string(NameOf(request.verb)); });
-    } else if (MatchWritten(*grant, request.target) == Match::kNo) {
-      miss.Note(2, *grant, [&] { return ToText(request.target); });
-    } else if (std::string missing = WhatIsMissing(*grant, request); !missing.empty()) {
-      miss.Note(3, *grant, [&] { return std::move(missing); });
-    } else {
-      return {absl::OkStatus(), grant->role, grant->place + " may cover it"};
-    }
-  }
-  return Refused(std::move(miss).Text());
+  const auto matches = [&](const CompiledGrant& grant) { return MatchWritten(grant, request.target) != Match::kNo; };
+  const GrantIndex& grants = GrantsFor(caller);
+  const CompiledGrant* const grant = grants.First(request.target, [&](const CompiledGrant& each) {
+    return HasVerb(each, request.verb) && matches(each) && WhatIsMissing(each, request).empty();
+  });
+  if (grant == nullptr) return Refused(NearestMiss(grants.all(), request, ToText(request.target), matches));
+  return {absl::OkStatus(), grant->role, grant->place + " may cover it"};
 }
 
 Decision Engine::Decide(const Caller& caller, const AccessRequest& request, const TargetFacts& facts) const {
@@ -94,21 +94,15 @@ Decision Engine::Decide(const Caller& caller, const AccessRequest& request, cons
   }
   AccessRequest judged = request;
   judged.target.kind = facts.target.kind;
-  NearestMiss miss;
-  for (const auto& grant : GrantsFor(caller)) {
-    if (!HasVerb(*grant, request.verb)) {
-      miss.Note(1, *grant, [&] { return "the verb " + std::string(NameOf(request.verb)); });
-    } else if (!MatchesFacts(*grant, facts)) {
-      miss.Note(2, *grant, [&] { return ToText(facts.target); });
-    } else if (std::string missing = WhatIsMissing(*grant, judged); !missing.empty()) {
-      miss.Note(3, *grant, [&] { return std::move(missing); });
-    } else {
-      const std::string_view forbidden = WhyForbidden(facts, request.verb, compiled_.options);
-      if (!forbidden.empty()) return Forbidden(*grant, forbidden);
-      return {absl::OkStatus(), grant->role, grant->place + " covers it"};
-    }
-  }
-  return Refused(std::move(miss).Text());
+  const auto matches = [&](const CompiledGrant& grant) { return MatchesFacts(grant, facts); };
+  const GrantIndex& grants = GrantsFor(caller);
+  const CompiledGrant* const grant = grants.First(facts.target, [&](const CompiledGrant& each) {
+    return HasVerb(each, request.verb) && matches(each) && WhatIsMissing(each, judged).empty();
+  });
+  if (grant == nullptr) return Refused(NearestMiss(grants.all(), judged, ToText(facts.target), matches));
+  const std::string_view forbidden = WhyForbidden(facts, request.verb, compiled_.options);
+  if (!forbidden.empty()) return Forbidden(*grant, forbidden);
+  return {absl::OkStatus(), grant->role, grant->place + " covers it"};
 }
 
 bool Engine::CoversAsWritten(const Caller& caller, const AccessRequest& request) const {
@@ -116,10 +110,9 @@ bool Engine::CoversAsWritten(const Caller& caller, const AccessRequest& request)
   for (const CompiledGrant& deny : compiled_.denies) {
     if (DenyHits(deny, request) && MatchWritten(deny, request.target) != Match::kNo) return false;
   }
-  const auto& grants = GrantsFor(caller);
-  return std::any_of(grants.begin(), grants.end(), [&](const auto& grant) {
-    return HasVerb(*grant, request.verb) && MatchWritten(*grant, request.target) == Match::kYes &&
-           WhatIsMissing(*grant, request).empty();
+  return nullptr != GrantsFor(caller).First(request.target, [&](const CompiledGrant& grant) {
+    return HasVerb(grant, request.verb) && MatchWritten(grant, request.target) == Match::kYes &&
+           WhatIsMissing(grant, request).empty();
   });
 }
 
@@ -136,7 +129,7 @@ Decision Engine::DecideAdmin(const Caller& caller, Verb verb) const {
 
 std::vector<GrantView> Engine::GrantsOf(const Caller& caller) const {
   std::vector<GrantView> views;
-  for (const auto& grant : GrantsFor(caller)) {
+  for (const auto& grant : GrantsFor(caller).all()) {
     GrantView view;
     view.role = grant->role;
     for (const Verb verb : grant->verbs) view.verbs.emplace_back(NameOf(verb));

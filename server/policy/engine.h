@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "server/policy/grant_index.h"
 #include "server/policy/path_pattern.h"
 #include "server/policy/policy.h"
 
@@ -47,7 +48,7 @@ struct CompiledPolicy {
 
 class Engine final : public Policy {
  public:
-  explicit Engine(CompiledPolicy compiled) : compiled_(std::move(compiled)) {}
+  explicit Engine(CompiledPolicy compiled);
 
   const std::string& version() const override { return compiled_.version; }
   const std::vector<CallerRule>& callers() const override { return compiled_.callers; }
@@ -58,9 +59,10 @@ class Engine final : public Policy {
   std::vector<GrantView> GrantsOf(const Caller& caller) const override;
 
  private:
-  const std::vector<std::shared_ptr<const CompiledGrant>>& GrantsFor(const Caller& caller) const;
+  const GrantIndex& GrantsFor(const Caller& caller) const;
 
   const CompiledPolicy compiled_;
+  std::map<std::string, GrantIndex, std::less<>> grants_;  // compiled_.grants, by target.
 };
 
 }  // namespace tokenbroker

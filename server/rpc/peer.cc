@@ -8,7 +8,10 @@
 #include <time.h>
 
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace tokenbroker {
@@ -37,14 +40,39 @@ std::optional<WallTime> NotAfter(const std::string& pem) {
   return WallTime(seconds(timegm(&end)));
 }
 
+// When certificates end, by their text. OpenSSL 3 takes longer to read one than a whole call may take, and a connection
+// shows the same one with every call.
+class Ends {
+ public:
+  std::optional<WallTime> Of(const std::string& pem) {
+    {
+      const std::lock_guard lock(mutex_);
+      const auto known = ends_.find(pem);
+      if (known != ends_.end()) return known->second;
+    }
+    const std::optional<WallTime> end = NotAfter(pem);
+    const std::lock_guard lock(mutex_);
+    if (ends_.size() >= kMost) ends_.clear();
+    ends_.emplace(pem, end);
+    return end;
+  }
+
+ private:
+  static constexpr std::size_t kMost = 4096;  // About 1 KiB each.
+
+  std::mutex mutex_;
+  std::unordered_map<std::string, std::optional<WallTime>> ends_;
+};
+
 }  // namespace
 
 PeerFacts PeerFactsOf(const grpc::AuthContext& context) {
+  static auto* const ends = new Ends;
   PeerFacts facts;
   facts.uris = Values(context, GRPC_PEER_URI_PROPERTY_NAME);
   facts.dns_names = Values(context, GRPC_PEER_DNS_PROPERTY_NAME);
   const std::vector<std::string> certificates = Values(context, GRPC_X509_PEM_CERT_PROPERTY_NAME);
-  if (!certificates.empty()) facts.not_after = NotAfter(certificates.front());
+  if (!certificates.empty()) facts.not_after = ends->Of(certificates.front());
   return facts;
 }
 
