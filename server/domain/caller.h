@@ -1,6 +1,7 @@
 #pragma once
 // Who calls.
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -9,7 +10,11 @@ namespace tokenbroker {
 // A caller that was recognised.
 struct Caller {
   std::string name;      // The owner of its tokens; the key of quota, request_id, audit and metrics.
-  std::string identity;  // What was matched: "spiffe://td/path" or "dns:host".
+  std::string identity;  // What was matched: "spiffe://td/path", "dns:host" or "jwt:issuer sub".
+  // The name as the policy writes it, where it is made from captures ("team-{team}" of "team-blue"); else empty.
+  std::string rule = {};
+  // What the identity's captures caught, by their names. They stand for "{name}" in target patterns.
+  std::map<std::string, std::string> captures = {};
 };
 
 // A caller as the policy describes it.
