@@ -16,6 +16,7 @@ constexpr std::string_view kRetry = "tokenbroker/retry_micros";
 constexpr std::string_view kFieldPrefix = "tokenbroker/field/";
 constexpr std::string_view kMetaPrefix = "tokenbroker/meta/";
 constexpr std::string_view kPrecondition = "tokenbroker/precondition";
+constexpr std::string_view kQuota = "tokenbroker/quota";
 
 absl::string_view Absl(std::string_view text) { return {text.data(), text.size()}; }
 
@@ -82,6 +83,11 @@ Error&& Error::Precondition(std::string_view type, std::string_view subject, std
   return std::move(*this);
 }
 
+Error&& Error::Quota(std::string_view subject, std::string_view description) && {
+  Attach(status_, kQuota, absl::StrCat(Absl(subject), "\x1f", Absl(description)));
+  return std::move(*this);
+}
+
 std::string ReasonOf(const absl::Status& status) { return Read(status, kReason).value_or(""); }
 
 std::vector<FieldViolation> FieldsOf(const absl::Status& status) {
@@ -110,6 +116,13 @@ std::optional<PreconditionViolation> PreconditionOf(const absl::Status& status) 
   if (!text.has_value()) return std::nullopt;
   std::vector<std::string> parts = Split(*text, 3);
   return PreconditionViolation{std::move(parts[0]), std::move(parts[1]), std::move(parts[2])};
+}
+
+std::optional<QuotaViolation> QuotaOf(const absl::Status& status) {
+  const std::optional<std::string> text = Read(status, kQuota);
+  if (!text.has_value()) return std::nullopt;
+  std::vector<std::string> parts = Split(*text, 2);
+  return QuotaViolation{std::move(parts[0]), std::move(parts[1])};
 }
 
 }  // namespace tokenbroker

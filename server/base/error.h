@@ -31,6 +31,9 @@ class Error {
   // What must be true first (PreconditionFailure).
   Error&& Precondition(std::string_view type, std::string_view subject, std::string_view description) &&;
 
+  // A limit that is reached (QuotaFailure).
+  Error&& Quota(std::string_view subject, std::string_view description) &&;
+
   operator absl::Status() && { return std::move(status_); }  // NOLINT(google-explicit-constructor): it is one
   template <typename T>
   operator absl::StatusOr<T>() && {  // NOLINT(google-explicit-constructor): so that `return Error(...)` works
@@ -49,6 +52,9 @@ struct FieldViolation {
 struct PreconditionViolation {
   std::string type, subject, description;
 };
+struct QuotaViolation {
+  std::string subject, description;
+};
 
 // What Error attached; empty where it did not.
 std::string ReasonOf(const absl::Status& status);
@@ -56,5 +62,6 @@ std::vector<FieldViolation> FieldsOf(const absl::Status& status);
 std::optional<Duration> RetryAfterOf(const absl::Status& status);
 std::vector<std::pair<std::string, std::string>> MetaOf(const absl::Status& status);
 std::optional<PreconditionViolation> PreconditionOf(const absl::Status& status);
+std::optional<QuotaViolation> QuotaOf(const absl::Status& status);
 
 }  // namespace tokenbroker

@@ -37,6 +37,15 @@ TEST(ErrorTest, APlainStatusHasNothing) {
   EXPECT_FALSE(RetryAfterOf(absl::NotFoundError("x")).has_value());
 }
 
+TEST(ErrorTest, KeepsAQuotaApartFromAPrecondition) {
+  const absl::Status status =
+      Error(absl::StatusCode::kResourceExhausted, "QUOTA_EXCEEDED", "full").Quota("callers/ci", "2 of 2 places");
+  ASSERT_TRUE(QuotaOf(status).has_value());
+  EXPECT_EQ(QuotaOf(status)->subject, "callers/ci");
+  EXPECT_EQ(QuotaOf(status)->description, "2 of 2 places");
+  EXPECT_FALSE(PreconditionOf(status).has_value());
+}
+
 TEST(ErrorTest, DelaysAreNeverNegative) {
   const absl::Status status = Error(absl::StatusCode::kUnavailable, "X", "x").RetryAfter(-seconds(5));
   EXPECT_EQ(RetryAfterOf(status), seconds(0));

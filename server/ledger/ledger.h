@@ -17,6 +17,7 @@
 #include "server/base/task.h"
 #include "server/domain/audit_record.h"
 #include "server/domain/durable_intent.h"
+#include "server/domain/quota.h"
 #include "server/domain/token.h"
 #include "server/domain/token_filter.h"
 
@@ -29,6 +30,7 @@ struct TokenRecord {
   bool revoke_requested = false;  // On PENDING: the create is to end in a revocation.
   WallTime give_up_time;          // After it, the POST's answer is too late.
   std::optional<WallTime> last_look;
+  std::string role;     // That granted it; empty if it was taken in.
   int attempts = 0;     // To prove it dead, so far.
   bool parked = false;  // Cannot be proved dead; tried at growing intervals, up to an hour.
   std::optional<WallTime> next_attempt_time;
@@ -64,6 +66,7 @@ struct IntentSpec {
   // Begin answers ABORTED, reason CREATE_IN_PROGRESS.
   std::optional<TokenId> replaces;
   Grounds grounds;
+  QuotaLimits limits;  // Of grounds.role.
 };
 
 // What GitLab's 201 said.
@@ -162,7 +165,8 @@ class Ledger {
 
   // Writes the token as PENDING with give_up_time = now + kGiveUpAfter, its request record, and, if the request's
   // current token was ACTIVE, that one as REVOKING (SUPERSEDED). Durable on return. INVALID_ARGUMENT if expire_time is
-  // not after now. The one way to a DurableIntent.
+  // not after now. RESOURCE_EXHAUSTED as CheckQuota says. The one way to a
+  // DurableIntent.
   virtual Task<absl::StatusOr<DurableIntent>> Begin(IntentSpec spec) = 0;
 
   // PENDING -> ACTIVE if the row is still PENDING, no revocation was asked for and now < give_up_time; else, in the
@@ -214,6 +218,12 @@ class Ledger {
   virtual Task<absl::StatusOr<std::vector<Token>>> TakeIn(std::vector<TakeInSpec> specs) = 0;
 
   // --- Reading ---
+
+  // Whether Begin would find room for one more token of this caller under this role; `gives_way`: the token that it
+  // would replace takes no place. RESOURCE_EXHAUSTED, reason QUOTA_EXCEEDED, with how many places are taken by tokens
+  // whose end is still unknown, and until when; or reason RATE_EXCEEDED, with when there will be room. Binds nobody.
+  virtual Task<absl::Status> CheckQuota(std::string owner, std::string role, QuotaLimits limits,
+                                        std::optional<TokenId> gives_way) = 0;
 
   virtual Task<absl::StatusOr<TokenRecord>> Get(TokenId id) = 0;
   // Terms on owner and state are ranges of an index under either order, those on target, scopes and labels in the order

@@ -7,6 +7,7 @@
 #include "server/base/error.h"
 #include "server/base/json_writer.h"
 #include "server/domain/expiry.h"
+#include "server/ledger/quota.h"
 #include "server/ledger/restores.h"
 #include "server/ledger/token_rows.h"
 
@@ -168,20 +169,22 @@ absl::StatusOr<std::vector<TokenId>> KeepStrays(Transaction& transaction, Random
 
 }  // namespace
 
-absl::StatusOr<Token> BeginIntent(Transaction& transaction, const IntentSpec& spec) {
+absl::StatusOr<Token> BeginIntent(Transaction& transaction, Duration settle, const IntentSpec& spec) {
   TokenRecord record;
   record.token = spec.token;
   Token& token = record.token;
   token.state = TokenState::kPending;
   token.create_time = transaction.now;
   token.expire_time = spec.ttl.has_value() ? transaction.now + *spec.ttl : *spec.expire_time;
+  record.role = spec.grounds.role;
   record.give_up_time = transaction.now + kGiveUpAfter;
   record.next_attempt_time = record.give_up_time;
   if (token.expire_time <= transaction.now) {
     return Error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID", "token.expire_time: has passed")
         .Field("token.expire_time", "must be in the future");
   }
-  absl::Status done = ForgetOldRequests(transaction);
+  absl::Status done = CheckRoom(transaction, settle, token.owner, record.role, spec.limits, spec.replaces);
+  if (done.ok()) done = ForgetOldRequests(transaction);
   WallTime first_attempt_time = transaction.now;
   if (done.ok() && spec.request.has_value()) {
     const absl::StatusOr<std::optional<RequestRow>> known =

@@ -12,7 +12,7 @@
 
 namespace tokenbroker {
 
-absl::StatusOr<Token> BeginIntent(Transaction& transaction, const IntentSpec& spec);
+absl::StatusOr<Token> BeginIntent(Transaction& transaction, Duration settle, const IntentSpec& spec);
 absl::StatusOr<Token> ActivateToken(Transaction& transaction, Random& random, const TokenId& id,
                                     const MadeUpstream& made, WallTime expire_time);
 absl::StatusOr<Token> AbandonToken(Transaction& transaction, const TokenId& id, const std::string& why);

@@ -42,6 +42,7 @@ CREATE TABLE tokens (
   last_used_time INTEGER,
   reconcile_time INTEGER,
   last_look INTEGER,
+  role TEXT NOT NULL,
   attempts INTEGER NOT NULL DEFAULT 0,
   parked INTEGER NOT NULL DEFAULT 0,
   next_attempt_time INTEGER,
@@ -62,6 +63,8 @@ CREATE INDEX tokens_expiring ON tokens (owner, state, expire_time, id);
 -- The oldest of each class, and of each owner in it.
 CREATE INDEX tokens_due ON tokens (due_class, next_attempt_time, owner) WHERE next_attempt_time IS NOT NULL;
 CREATE INDEX tokens_turns ON tokens (due_class, owner, next_attempt_time) WHERE next_attempt_time IS NOT NULL;
+-- What a caller has and makes under a role.
+CREATE INDEX tokens_role ON tokens (owner, role, state, create_time);
 CREATE INDEX tokens_parked ON tokens (id) WHERE parked = 1;
 
 -- What lists find tokens by besides: "target=user:42", "scope=read_api", "label=team", "label=team<TAB>payments".

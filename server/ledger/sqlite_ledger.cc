@@ -10,6 +10,7 @@
 #include "server/ledger/life.h"
 #include "server/ledger/lists.h"
 #include "server/ledger/lock_file.h"
+#include "server/ledger/quota.h"
 #include "server/ledger/reads.h"
 #include "server/ledger/refusals.h"
 #include "server/ledger/restores.h"
@@ -40,8 +41,9 @@ class SqliteLedger final : public Ledger {
   WallTime Now() const override { return clock_.Now(); }
 
   Task<absl::StatusOr<DurableIntent>> Begin(IntentSpec spec) override {
-    return Intend(writer_.Run<Token>(
-        [spec = std::move(spec)](Transaction& transaction) { return BeginIntent(transaction, spec); }));
+    return Intend(writer_.Run<Token>([spec = std::move(spec), settle = options_.settle](Transaction& transaction) {
+      return BeginIntent(transaction, settle, spec);
+    }));
   }
 
   Task<absl::StatusOr<Token>> Activate(TokenId id, MadeUpstream made, WallTime expire_time) override {
@@ -115,6 +117,17 @@ class SqliteLedger final : public Ledger {
     return writer_.Run<std::vector<Token>>([specs = std::move(specs), random = &random_](Transaction& transaction) {
       return TakeInTokens(transaction, *random, specs);
     });
+  }
+
+  Task<absl::Status> CheckQuota(std::string owner, std::string role, QuotaLimits limits,
+                                std::optional<TokenId> gives_way) override {
+    return StatusOf(
+        reader_.Run<Token>([owner = std::move(owner), role = std::move(role), limits, gives_way = std::move(gives_way),
+                            settle = options_.settle](Transaction& transaction) -> absl::StatusOr<Token> {
+          const absl::Status room = CheckRoom(transaction, settle, owner, role, limits, gives_way);
+          if (!room.ok()) return room;
+          return Token();
+        }));
   }
 
   Task<absl::StatusOr<TokenRecord>> Get(TokenId id) override {

@@ -17,7 +17,7 @@ constexpr std::string_view kColumns =
     "id, owner, display_name, purpose, instance, target_kind, target_id, target_path, scopes, access_level, labels, "
     "state, revoke_requested, revoke_reason, predecessor, successor, upstream_id, upstream_user_id, upstream_name, "
     "upstream_expire_date, create_time, expire_time, give_up_time, revoke_time, last_used_time, reconcile_time, "
-    "last_look, attempts, parked, next_attempt_time";
+    "last_look, role, attempts, parked, next_attempt_time";
 
 std::string JoinScopes(const std::vector<std::string>& scopes) {
   std::string text;
@@ -97,6 +97,7 @@ TokenRecord ReadRow(const Statement& row) {
   token.last_used_time = row.OptionalTime(column++);
   token.reconcile_time = row.OptionalTime(column++);
   record.last_look = row.OptionalTime(column++);
+  record.role = row.Text(column++);
   record.attempts = static_cast<int>(row.Int(column++));
   record.parked = row.Int(column++) != 0;
   record.next_attempt_time = row.OptionalTime(column++);
@@ -130,8 +131,8 @@ absl::Status InsertToken(SqliteDb& db, const TokenRecord& record) {
   absl::StatusOr<Statement> insert = db.Prepare(
       "INSERT INTO tokens (id, owner, display_name, purpose, instance, target_kind, target_id, target_path, scopes, "
       "access_level, labels, state, revoke_reason, predecessor, upstream_id, upstream_user_id, upstream_name, "
-      "upstream_expire_date, create_time, expire_time, give_up_time, next_attempt_time) "
-      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+      "upstream_expire_date, create_time, expire_time, give_up_time, next_attempt_time, role) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   if (!insert.ok()) return insert.status();
   const Token& token = record.token;
   insert->Bind(1, token.id).Bind(2, token.owner).Bind(3, token.display_name).Bind(4, token.purpose);
@@ -151,7 +152,7 @@ absl::Status InsertToken(SqliteDb& db, const TokenRecord& record) {
     insert->BindNull(18);
   }
   insert->Bind(19, token.create_time).Bind(20, token.expire_time).Bind(21, record.give_up_time);
-  insert->Bind(22, record.next_attempt_time);
+  insert->Bind(22, record.next_attempt_time).Bind(23, record.role);
   const absl::Status inserted = insert->Run();
   if (!inserted.ok()) return inserted;
   return WriteTerms(db, token, db.LastRow());

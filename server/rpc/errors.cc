@@ -75,6 +75,13 @@ void AddDetails(const absl::Status& status, google::rpc::Status& details) {
     added->set_description(Cut(violation->description, kFieldMax));
     details.add_details()->PackFrom(failure);
   }
+  if (const std::optional<QuotaViolation> violation = QuotaOf(status)) {
+    google::rpc::QuotaFailure failure;
+    auto* added = failure.add_violations();
+    added->set_subject(violation->subject);
+    added->set_description(Cut(violation->description, kFieldMax));
+    details.add_details()->PackFrom(failure);
+  }
   const bool about_resource = absl::IsNotFound(status) || absl::IsAlreadyExists(status);
   for (const auto& [key, value] : MetaOf(status)) {
     if (!about_resource || key != "token") continue;

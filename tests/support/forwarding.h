@@ -50,6 +50,10 @@ class ForwardingLedger : public Ledger {
   Task<absl::StatusOr<std::vector<Token>>> TakeIn(std::vector<TakeInSpec> specs) override {
     return real_->TakeIn(std::move(specs));
   }
+  Task<absl::Status> CheckQuota(std::string owner, std::string role, QuotaLimits limits,
+                                std::optional<TokenId> gives_way) override {
+    return real_->CheckQuota(std::move(owner), std::move(role), limits, std::move(gives_way));
+  }
   Task<absl::StatusOr<TokenRecord>> Get(TokenId id) override { return real_->Get(std::move(id)); }
   Task<absl::StatusOr<TokenList>> List(ListQuery query) override { return real_->List(std::move(query)); }
   Task<absl::StatusOr<std::optional<RequestRecord>>> FindRequest(std::string caller, RequestKey key) override {
