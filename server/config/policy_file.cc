@@ -1,13 +1,8 @@
 #include "server/config/policy_file.h"
 
-#include <openssl/sha.h>
-
-#include <array>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "server/base/error.h"
-#include "server/config/strict_yaml.h"
 
 namespace tokenbroker {
 namespace {
@@ -15,32 +10,12 @@ namespace {
 constexpr Duration kPollEvery = seconds(1);
 constexpr Duration kQuiet = seconds(1);
 
-std::string HashOf(std::string_view text) {
-  std::array<char, SHA256_DIGEST_LENGTH> hash{};
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(),
-         reinterpret_cast<unsigned char*>(hash.data()));
-  return absl::BytesToHexString(absl::string_view(hash.data(), hash.size()));
-}
-
-// The first 16 hexadecimal digits of the content's SHA-256.
-std::string VersionOf(const std::string& hash) { return hash.substr(0, 16); }
-
-absl::StatusOr<std::shared_ptr<const Policy>> CompileText(const std::string& path, const std::string& text,
-                                                          std::string version, PolicyOptions options) {
-  config::v1::Policy source;
-  const absl::StatusOr<SourceMap> map = ParseStrictYaml(path, text, &source);
-  if (!map.ok()) return map.status();
-  absl::StatusOr<std::shared_ptr<const Policy>> policy = Policy::Compile(source, std::move(version), options);
-  if (!policy.ok()) return Located(policy.status(), *map);
-  return policy;
-}
-
 }  // namespace
 
 absl::Status CheckPolicyFile(const std::string& path, PolicyOptions options) {
-  const absl::StatusOr<FileText> file = ReadFileText(path);
-  if (!file.ok()) return file.status();
-  return CompileText(path, file->text, "checked", options).status();
+  const absl::StatusOr<PolicyText> text = ReadPolicyText(path);
+  if (!text.ok()) return text.status();
+  return CompilePolicyText(*text, options).status();
 }
 
 PolicyFile::PolicyFile(std::string path, PolicyOptions options, Clock& clock, Metrics& metrics, Log& log)
@@ -58,8 +33,8 @@ PolicyFile::~PolicyFile() {
 
 void PolicyFile::LoadAtStart() {
   const std::lock_guard lock(gate_->mutex);
-  const absl::StatusOr<FileText> file = ReadFileText(path_);
-  Judge(file, file.ok() ? HashOf(file->text) : std::string(file.status().message()));
+  const absl::StatusOr<PolicyText> text = ReadPolicyText(path_);
+  Judge(text, text.ok() ? text->hash : std::string(text.status().message()));
 }
 
 void PolicyFile::Start() {
@@ -87,34 +62,34 @@ void PolicyFile::PollAgainLater() {
 }
 
 void PolicyFile::Poll() {
-  const absl::StatusOr<FileText> file = ReadFileText(path_);
-  std::string content = file.ok() ? HashOf(file->text) : std::string(file.status().message());
+  const absl::StatusOr<PolicyText> text = ReadPolicyText(path_);
+  std::string content = text.ok() ? text->hash : std::string(text.status().message());
   if (content == judged_) {
     waiting_.reset();
-    if (file.ok()) judged_inode_ = {file->device, file->inode};
+    if (text.ok()) judged_place_ = text->place;
     return;
   }
   const bool exchanged =
-      file.ok() && judged_inode_.has_value() && *judged_inode_ != std::pair(file->device, file->inode);
-  if (file.ok() && !exchanged && !IsQuiet(*file, content)) return;
-  Judge(file, std::move(content));
+      text.ok() && text->place.has_value() && judged_place_.has_value() && *judged_place_ != *text->place;
+  if (text.ok() && !exchanged && !IsQuiet(*text, content)) return;
+  Judge(text, std::move(content));
 }
 
-bool PolicyFile::IsQuiet(const FileText& file, const std::string& content) {
-  if (!waiting_.has_value() || waiting_->content != content || waiting_->changed_nanos != file.changed_nanos) {
-    waiting_ = Waiting{content, file.changed_nanos, clock_.Boot()};
+bool PolicyFile::IsQuiet(const PolicyText& text, const std::string& content) {
+  if (!waiting_.has_value() || waiting_->content != content || waiting_->changed_nanos != text.changed_nanos) {
+    waiting_ = Waiting{content, text.changed_nanos, clock_.Boot()};
   }
   return clock_.Boot() - waiting_->since >= kQuiet;
 }
 
-void PolicyFile::Judge(const absl::StatusOr<FileText>& file, std::string content) {
+void PolicyFile::Judge(const absl::StatusOr<PolicyText>& text, std::string content) {
   waiting_.reset();
   judged_ = std::move(content);
-  judged_inode_.reset();
-  if (!file.ok()) return Refuse(file.status());
-  judged_inode_ = {file->device, file->inode};
+  judged_place_.reset();
+  if (!text.ok()) return Refuse(text.status());
+  judged_place_ = text->place;
 
-  absl::StatusOr<std::shared_ptr<const Policy>> policy = CompileText(path_, file->text, VersionOf(judged_), options_);
+  absl::StatusOr<std::shared_ptr<const Policy>> policy = CompilePolicyText(*text, options_);
   if (!policy.ok()) return Refuse(policy.status());
   metrics_.PolicyLoaded(true, clock_.Now());
   log_.Info("policy loaded", {{"file", path_}, {"version", (*policy)->version()}});

@@ -281,6 +281,48 @@ TEST_F(PolicyFileTest, EveryDecisionIsOfOneWholePolicy) {
   EXPECT_EQ(log_.Count("policy loaded"), 201u);
 }
 
+// Each generation's roles bind what its callers name: mixed, they would not compile.
+TEST_F(PolicyFileTest, AMountedFolderIsExchangedAtOnceAndAsAWhole) {
+  const auto generation = [&](int i) {
+    const std::string name = "web" + std::to_string(i);
+    const std::string folder = path_ + "/..gen" + std::to_string(i);
+    std::filesystem::create_directories(folder);
+    std::ofstream(folder + "/callers.yaml") << PolicyFor(name);
+    std::ofstream(folder + "/bindings.yaml")
+        << "roles: {r" << i << ": [{verbs: [read], targets: [{user: 42}]}]}\nbindings: [{callers: [" << name
+        << "], roles: [r" << i << "]}]\n";
+    std::filesystem::create_directory_symlink("..gen" + std::to_string(i), path_ + "/..next");
+    std::filesystem::rename(path_ + "/..next", path_ + "/..data");
+    if (i > 0) std::filesystem::remove_all(path_ + "/..gen" + std::to_string(i - 1));
+  };
+  generation(0);
+  Begin();
+  for (int i = 1; i < 50; ++i) {
+    generation(i);
+    Tick();
+    ASSERT_EQ(InForce(), "web" + std::to_string(i));
+  }
+  EXPECT_EQ(failures(), 0u);
+}
+
+TEST_F(PolicyFileTest, APlainFolderMustBeQuietForASecond) {
+  std::filesystem::create_directory(path_);
+  std::ofstream(path_ + "/a.yaml") << PolicyFor("web");
+  Begin();
+  EXPECT_EQ(InForce(), "web");
+  // A rename is no better here: the denies may follow.
+  std::ofstream(path_ + "/next") << PolicyFor("app");
+  std::filesystem::rename(path_ + "/next", path_ + "/a.yaml");
+  Tick();
+  EXPECT_EQ(InForce(), "web");
+  std::ofstream(path_ + "/b.yaml") << "denies: [{verbs: [create]}]\n";
+  Tick();
+  EXPECT_EQ(InForce(), "web");
+  Tick();
+  EXPECT_EQ(InForce(), "app");
+  EXPECT_EQ(failures(), 0u);
+}
+
 TEST_F(PolicyFileTest, StopsLookingWhenItEnds) {
   WriteInPlace(PolicyFor("web"));
   Begin();

@@ -177,12 +177,16 @@ std::string ToText(YamlPosition position) {
 
 }  // namespace
 
+void SourceMap::Append(const SourceMap& other, const std::function<std::string(std::string_view path)>& moved) {
+  for (const auto& [path, place] : other.positions_) positions_.emplace(moved(path), place);
+}
+
 std::string SourceMap::Locate(std::string_view path) const {
   while (true) {
     const auto found = positions_.find(path);
-    if (found != positions_.end()) return file_ + ':' + ToText(found->second);
+    if (found != positions_.end()) return *found->second.file + ':' + ToText(found->second.position);
     const std::size_t cut = path.find_last_of(".[");
-    if (cut == std::string_view::npos) return file_ + ":1:1";
+    if (cut == std::string_view::npos) return *file_ + ":1:1";
     path = path.substr(0, cut);
   }
 }

@@ -5,7 +5,9 @@
 
 #include <google/protobuf/message.h>
 
+#include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -15,20 +17,28 @@
 
 namespace tokenbroker {
 
-// Where each field of a message was written. Paths are those of errors: "roles.reader.grants[0].scopes[1]".
+// Where each field of a message was written, in one file or in several. Paths are those of errors:
+// "roles.reader.grants[0].scopes[1]".
 class SourceMap {
  public:
-  explicit SourceMap(std::string file) : file_(std::move(file)) {}
+  explicit SourceMap(std::string file) : file_(std::make_shared<const std::string>(std::move(file))) {}
 
-  void Add(std::string path, YamlPosition position) { positions_.emplace(std::move(path), position); }
+  void Add(std::string path, YamlPosition position) { positions_.emplace(std::move(path), Place{file_, position}); }
+  // Takes the places of another map, under the paths that `moved` gives for its own.
+  void Append(const SourceMap& other, const std::function<std::string(std::string_view path)>& moved);
   // Whether the field was written at all, be it with its default.
   bool Contains(std::string_view path) const { return positions_.contains(path); }
   // "file:line:column" of the path, or of the nearest known path above it.
   std::string Locate(std::string_view path) const;
 
  private:
-  std::string file_;
-  std::map<std::string, YamlPosition, std::less<>> positions_;
+  struct Place {
+    std::shared_ptr<const std::string> file;
+    YamlPosition position;
+  };
+
+  std::shared_ptr<const std::string> file_;  // The first.
+  std::map<std::string, Place, std::less<>> positions_;
 };
 
 // Fills `out`, which must be empty, from the text of `file` (a name for the errors alone; nothing is opened). Errors
