@@ -17,7 +17,8 @@ std::vector<AuditRecord> ChainOf(const std::string& writer, int length) {
     AuditRecord record;
     record.writer = writer;
     record.seq = seq;
-    record.event = {FromMicros(1'000'000 * seq), "token.active", "id", "ci", "{\"n\":" + std::to_string(seq) + "}"};
+    record.event = {FromMicros(std::int64_t{1'000'000} * seq), "token.active", "id", "ci",
+                    "{\"n\":" + std::to_string(seq) + "}"};
     record.previous_hash = previous;
     record.hash = AuditHashOf(previous, writer, seq, record.event);
     previous = record.hash;

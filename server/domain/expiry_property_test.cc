@@ -16,7 +16,8 @@ namespace tokenbroker {
 namespace {
 
 constexpr std::int64_t kSecond = 1'000'000;
-constexpr std::int64_t kHour = 3600 * kSecond;
+constexpr std::int64_t kMinute = 60 * kSecond;
+constexpr std::int64_t kHour = 60 * kMinute;
 constexpr std::int64_t kDay = 24 * kHour;
 
 // A day as a person counts it, and the microsecond at which it begins.
@@ -53,8 +54,8 @@ std::vector<Day> Calendar(std::size_t days) {
 // Offsets from a midnight: the midnight itself, the guard's ends, the middle of the day, and a microsecond beside each.
 std::vector<std::int64_t> Offsets() {
   std::set<std::int64_t> offsets;
-  for (const std::int64_t about : {-12 * kHour, -2 * kHour, -kHour, -30 * 60 * kSecond, -60 * kSecond, -kSecond,
-                                   std::int64_t{0}, kSecond, kHour, 11 * kHour}) {
+  for (const std::int64_t about : {-12 * kHour, -2 * kHour, -kHour, -30 * kMinute, -kMinute, -kSecond, std::int64_t{0},
+                                   kSecond, kHour, 11 * kHour}) {
     for (const std::int64_t beside : {-1, 0, 1}) offsets.insert(about + beside);
   }
   return {offsets.begin(), offsets.end()};
@@ -63,7 +64,7 @@ std::vector<std::int64_t> Offsets() {
 std::vector<std::int64_t> Skews() {
   std::vector<std::int64_t> skews = {0};
   for (const std::int64_t size :
-       {5 * kSecond, 15 * 60 * kSecond, 30 * 60 * kSecond - 1, 30 * 60 * kSecond, 30 * 60 * kSecond + 1, 36 * kHour}) {
+       {5 * kSecond, 15 * kMinute, 30 * kMinute - 1, 30 * kMinute, 30 * kMinute + 1, 36 * kHour}) {
     skews.push_back(size);
     skews.push_back(-size);
   }

@@ -12,6 +12,8 @@
 #include "server/gitlab/http_gitlab_fixture.h"
 #include "tests/gitlab_sim/gitlab_sim.h"
 
+// The names that the linker's --wrap gives.
+// NOLINTNEXTLINE(bugprone-reserved-identifier)
 extern "C" CURLcode __real_curl_easy_setopt(CURL* easy, CURLoption option, ...);
 
 namespace {
@@ -26,6 +28,7 @@ std::string Drain(curl_read_callback read, void* data) {
 
 }  // namespace
 
+// NOLINTNEXTLINE(bugprone-reserved-identifier)
 extern "C" CURLcode __wrap_curl_easy_setopt(CURL* easy, int number, ...) {
   const auto option = static_cast<CURLoption>(number);
   // One transfer is set up at a time, on one thread: that of the adapter.
@@ -40,10 +43,9 @@ extern "C" CURLcode __wrap_curl_easy_setopt(CURL* easy, int number, ...) {
     code = __real_curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, body.c_str());
   } else if (option == CURLOPT_SEEKFUNCTION) {
     readers.erase(easy);
-  } else if (option < CURLOPTTYPE_OBJECTPOINT) {
+  } else if (option < CURLOPTTYPE_OBJECTPOINT || (option >= CURLOPTTYPE_OFF_T && option < CURLOPTTYPE_BLOB)) {
+    static_assert(sizeof(curl_off_t) == sizeof(long));
     code = __real_curl_easy_setopt(easy, option, va_arg(arguments, long));
-  } else if (option >= CURLOPTTYPE_OFF_T && option < CURLOPTTYPE_BLOB) {
-    code = __real_curl_easy_setopt(easy, option, va_arg(arguments, curl_off_t));
   } else {
     code = __real_curl_easy_setopt(easy, option, va_arg(arguments, void*));
   }

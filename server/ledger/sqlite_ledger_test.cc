@@ -9,6 +9,7 @@
 #include <mutex>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "server/base/error.h"
 #include "server/base/task_scope.h"
 #include "server/ledger/audit_chain.h"
@@ -153,9 +154,9 @@ TEST_F(SqliteLedgerTest, AFailedOperationTakesNoOtherWithIt) {
   ASSERT_TRUE((*blocker)->Execute("BEGIN IMMEDIATE").ok());
   TaskScope scope(loop_);
   const IntentSpec good = Spec();
-  IntentSpec twin = good;  // The same id: the second one must fail, the first one stay.
   int ok = 0;
-  for (const IntentSpec& spec : {good, twin, Spec()}) {
+  // Twice the same id: the second one must fail, the first one stay.
+  for (const IntentSpec& spec : {good, good, Spec()}) {
     scope.Spawn<absl::StatusOr<DurableIntent>>(
         (*ledger)->Begin(spec), [&ok](const absl::StatusOr<DurableIntent>& intent) { ok += intent.ok() ? 1 : 0; });
   }
@@ -231,8 +232,11 @@ TEST_F(SqliteLedgerTest, EveryListIsARangeOfAnIndex) {
                                ? "SEARCH token_terms USING PRIMARY KEY (owner=? AND term=? AND closed=?"
                                : std::string("SEARCH tokens USING COVERING INDEX ") +
                                      (by_create ? "tokens_created" : "tokens_expiring") + " (owner=? AND state=?";
-        plan += descending ? " AND " + column + ">? AND (" + column + ",id)<(?,?))"
-                           : " AND (" + column + ",id)>(?,?) AND " + column + "<?)";
+        if (descending) {
+          absl::StrAppend(&plan, " AND ", column, ">? AND (", column, ",id)<(?,?))");
+        } else {
+          absl::StrAppend(&plan, " AND (", column, ",id)>(?,?) AND ", column, "<?)");
+        }
         EXPECT_EQ(PlanOf(*db, RunStatement(query)), std::vector<std::string>{plan});
       }
     }

@@ -25,7 +25,8 @@ absl::Status ToStatus(const Violations& violations) {
   std::string message = violations[0].field + ": " + violations[0].description;
   if (violations.size() > 1) message += " (and " + std::to_string(violations.size() - 1) + " more)";
   Error error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID", message);
-  for (const FieldViolation& each : violations) std::move(error).Field(each.field, each.description);
+  // The builder's methods change it in place.
+  for (const FieldViolation& each : violations) static_cast<Error&&>(error).Field(each.field, each.description);
   return error;
 }
 

@@ -60,7 +60,7 @@ absl::Status Huge(int fields) {
   for (int i = 0; i < 100; ++i) words += "\xe2\x82\xac";  // 300 bytes, 900 once percent-encoded.
   Error error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID", words + words + words + words);
   for (int i = 0; i < fields; ++i) {
-    std::move(error).Field("token.scopes[" + std::to_string(i) + "]", "unknown scope " + words);
+    static_cast<Error&&>(error).Field("token.scopes[" + std::to_string(i) + "]", "unknown scope " + words);
   }
   return error;
 }
