@@ -121,7 +121,7 @@ Decision Engine::DecideAdmin(const Caller& caller, Verb verb) const {
     const bool everything = deny.verbs.empty() && deny.targets.empty() && deny.scopes.empty() && deny.instance.empty();
     if (everything || HasVerb(deny, verb)) return Refused(deny.place + " denies it");
   }
-  for (const auto& grant : GrantsFor(caller)) {
+  for (const auto& grant : GrantsFor(caller).all()) {
     if (HasVerb(*grant, verb)) return {absl::OkStatus(), grant->role, grant->place + " covers it"};
   }
   return Refused("no grant of the caller has the verb " + std::string(NameOf(verb)));
