@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "server/base/error.h"
+#include "server/base/net_text.h"
 #include "server/base/time_text.h"
 #include "server/config/file_text.h"
-#include "server/config/net_text.h"
 #include "server/config/strict_yaml.h"
 #include "server/domain/marker.h"
 #include "tokenbroker/config/v1/server_config.pb.h"

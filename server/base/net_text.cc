@@ -1,4 +1,4 @@
-#include "server/config/net_text.h"
+#include "server/base/net_text.h"
 
 #include <arpa/inet.h>
 
