@@ -6,9 +6,10 @@ namespace tokenbroker {
 namespace {
 
 TEST(NetTextTest, Urls) {
-  for (const char* good : {"https://gitlab.example.com", "https://gitlab.example.com/", "https://g:8443/sub/path",
-                           "https://10.0.0.1", "https://[2001:db8::1]:443", "http://127.0.0.1:80", "http://127.9.9.9",
-                           "http://localhost:3000", "http://[::1]:3000", "http://[::1]"}) {
+  for (const char* good :
+       {"https://gitlab.example.com", "https://gitlab.example.com/", "https://g:8443/sub/path", "https://10.0.0.1",
+        "https://[2001:db8::1]:443", "http://127.0.0.1:80", "http://127.9.9.9", "http://localhost:3000",
+        "http://[::1]:3000", "http://[::1]", "https://g/.well-known/x", "https://g/a..b/.c"}) {
     EXPECT_EQ(UrlProblem(good), "") << good;
   }
   for (const char* bad : {"",
@@ -37,6 +38,9 @@ TEST(NetTextTest, Urls) {
                           "https://[::1",
                           "https://g//x",
                           "https://g/../x",
+                          "https://g/x/..",
+                          "https://g/./x",
+                          "https://g/.",
                           "https://g\\@evil",
                           "https://a..b"}) {
     EXPECT_NE(UrlProblem(bad), "") << bad;

@@ -79,8 +79,8 @@ TEST(DiscoveryTest, KeysThatMovedAreFoundAgain) {
   const std::unique_ptr<KeyFetcher> fetcher = Fetcher(web);
   EXPECT_EQ(Fetch(*fetcher), "keys");
   web.pages.erase(kKeyUrl);
-  web.pages.insert_or_assign(kDocumentUrl, Document(kIssuer, "https://elsewhere.test/"));
-  web.pages.emplace("https://elsewhere.test/", std::string("moved"));
+  web.pages.insert_or_assign(kDocumentUrl, Document(kIssuer, "https://elsewhere.test/.well-known/jwks.json"));
+  web.pages.emplace("https://elsewhere.test/.well-known/jwks.json", std::string("moved"));
   EXPECT_EQ(Fetch(*fetcher), std::string(kKeyUrl) + ": not there");
   EXPECT_EQ(Fetch(*fetcher), "moved");
 }
