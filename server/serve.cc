@@ -3,6 +3,7 @@
 #include <atomic>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "server/base/event_loop.h"
 #include "server/base/random.h"
@@ -10,6 +11,7 @@
 #include "server/config/policy_file.h"
 #include "server/gitlab/http_gitlab.h"
 #include "server/gitlab/slots.h"
+#include "server/identity/bearer_verifier.h"
 #include "server/ledger/sqlite_ledger.h"
 #include "server/rpc/server.h"
 #include "server/telemetry/http_door.h"
@@ -31,6 +33,21 @@ void WarnOfDanger(const ServerConfig& config, Metrics& metrics, Log& log) {
   if (config.allow_admin_targets) {
     log.Warn("danger.allow_admin_targets is on: the policy may grant administrators and their scopes");
   }
+}
+
+// Null if no issuer is trusted.
+std::unique_ptr<BearerVerifier> OpenVerifier(const std::vector<JwtIssuerConfig>& issuers, Executor& executor,
+                                             Clock& clock, Random& random, Metrics& metrics, Log& log) {
+  if (issuers.empty()) return nullptr;
+  std::vector<TrustedIssuer> trusted;
+  for (const JwtIssuerConfig& each : issuers) {
+    const std::string url = each.discovery_url.empty() ? DiscoveryUrl(each.issuer) : each.discovery_url;
+    trusted.push_back({{each.issuer, each.audiences, each.clock_skew},
+                       each.jwks_file,
+                       {each.issuer, url, each.ca_file, each.bearer_file},
+                       each.refresh});
+  }
+  return OpenBearerVerifier(std::move(trusted), executor, clock, random, metrics, log);
 }
 
 }  // namespace
@@ -72,6 +89,7 @@ absl::Status Serve(const ServerConfig& config, const EndSignals& signals, Log& l
   policies.LoadAtStart();
   Broker broker({loop, clock, random, **ledger, **gitlab, slots, policies, metrics, log},
                 {config.broker, config.gitlab.name, config.gitlab.settle});
+  const std::unique_ptr<BearerVerifier> bearers = OpenVerifier(config.issuers, loop, clock, random, metrics, log);
 
   std::atomic<bool> draining = false;
   absl::StatusOr<std::unique_ptr<HttpDoor>> door = HttpDoor::Open(config.http_address, metrics, [&]() -> absl::Status {
@@ -81,7 +99,7 @@ absl::Status Serve(const ServerConfig& config, const EndSignals& signals, Log& l
   if (!door.ok()) return door.status();
   absl::StatusOr<std::unique_ptr<RpcServer>> server = RpcServer::Start(
       {config.grpc_address, config.certificate_file, config.key_file, config.client_ca_file, config.max_connection_age},
-      {broker, policies, clock, metrics, log});
+      {broker, policies, clock, metrics, log, bearers.get()});
   if (!server.ok()) return server.status();
   policies.Start();
   broker.StartLifecycle();

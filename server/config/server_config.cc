@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "server/base/error.h"
+#include "server/base/net_text.h"
 #include "server/base/time_text.h"
 #include "server/config/file_text.h"
-#include "server/config/net_text.h"
 #include "server/config/strict_yaml.h"
 #include "server/domain/marker.h"
 #include "tokenbroker/config/v1/server_config.pb.h"
@@ -22,6 +22,12 @@ namespace pb = config::v1;
 constexpr Duration kShortestSettle = seconds(180);
 constexpr Duration kLongestConnectionAge = hours(1);
 constexpr int kMostConnections = 10000;
+constexpr int kMostIssuers = 16;
+constexpr int kMostAudiences = 16;
+constexpr std::size_t kLongestIssuer = 512;
+constexpr Duration kWidestSkew = seconds(300);
+constexpr Duration kShortestRefresh = minutes(2);
+constexpr Duration kLongestRefresh = hours(24);
 
 // Checks one field after another and keeps the first fault.
 class Checker {
@@ -98,6 +104,80 @@ void CheckGitLab(const pb::GitLab& gitlab, const SourceMap& map, Checker& check,
   }
 }
 
+bool IsPlainText(const std::string& text) {
+  return !text.empty() && text.size() <= kLongestIssuer &&
+         std::all_of(text.begin(), text.end(), [](char each) { return each > ' ' && each <= '~'; });
+}
+
+// Where the keys are: a file, or a document that is fetched.
+void CheckKeys(const pb::JwtIssuer& issuer, const std::string& at, Checker& check, JwtIssuerConfig& out) {
+  out.jwks_file = issuer.jwks_file();
+  out.discovery_url = issuer.discovery_url();
+  out.ca_file = issuer.ca_file();
+  out.bearer_file = issuer.bearer_file();
+  if (!out.jwks_file.empty()) {
+    const std::array<std::pair<std::string_view, std::string_view>, 4> fetching = {
+        {{"discovery_url", out.discovery_url},
+         {"ca_file", out.ca_file},
+         {"bearer_file", out.bearer_file},
+         {"refresh", issuer.refresh()}}};
+    for (const auto& [name, value] : fetching) {
+      if (!value.empty()) check.Fail(at + std::string(name), "nothing is fetched", "it has no place beside jwks_file");
+    }
+    return;
+  }
+  if (!out.discovery_url.empty()) {
+    if (const std::string_view problem = UrlProblem(out.discovery_url); !problem.empty()) {
+      check.Fail(at + "discovery_url", std::string(problem),
+                 "must be https://host[:port][/path] (http:// on loopback alone)");
+    }
+  } else if (const std::string_view problem = UrlProblem(out.issuer); !problem.empty()) {
+    check.Fail(
+        at + "issuer", std::string(problem),
+        "must be https://host[:port][/path] (http:// on loopback alone), or have jwks_file or discovery_url beside it");
+  }
+  out.refresh = check.Time(at + "refresh", issuer.refresh(), out.refresh);
+  if (out.refresh < kShortestRefresh || out.refresh > kLongestRefresh) {
+    check.Fail(at + "refresh", Checker::Quote(issuer.refresh()), "must be from 2m to 24h");
+  }
+}
+
+void CheckIssuer(const pb::JwtIssuer& issuer, const std::string& at, Checker& check, JwtIssuerConfig& out) {
+  out.issuer = check.Required(at + "issuer", issuer.issuer());
+  if (!IsPlainText(out.issuer)) {
+    check.Fail(at + "issuer", "not printable", "must be 1 to 512 characters of ASCII without blanks");
+  }
+  if (issuer.audiences_size() < 1 || issuer.audiences_size() > kMostAudiences) {
+    check.Fail(at + "audiences", std::to_string(issuer.audiences_size()) + " audiences", "must be 1 to 16");
+  }
+  for (int index = 0; index < issuer.audiences_size(); ++index) {
+    out.audiences.push_back(issuer.audiences(index));
+    if (IsPlainText(out.audiences.back())) continue;
+    check.Fail(at + "audiences[" + std::to_string(index) + "]", "empty or not printable",
+               "must be 1 to 512 characters of ASCII without blanks");
+  }
+  CheckKeys(issuer, at, check, out);
+  out.clock_skew = check.Time(at + "clock_skew", issuer.clock_skew(), out.clock_skew);
+  if (out.clock_skew > kWidestSkew) {
+    check.Fail(at + "clock_skew", Checker::Quote(issuer.clock_skew()), "must be at most 300s");
+  }
+}
+
+void CheckIdentity(const pb::IdentitySources& identity, Checker& check, std::vector<JwtIssuerConfig>& out) {
+  if (identity.issuers_size() > kMostIssuers) {
+    check.Fail("identity.issuers", std::to_string(identity.issuers_size()) + " issuers", "must be at most 16");
+  }
+  for (int index = 0; index < identity.issuers_size(); ++index) {
+    const std::string at = "identity.issuers[" + std::to_string(index) + "].";
+    JwtIssuerConfig checked;
+    CheckIssuer(identity.issuers(index), at, check, checked);
+    if (std::any_of(out.begin(), out.end(), [&](const auto& each) { return each.issuer == checked.issuer; })) {
+      check.Fail(at + "issuer", Checker::Quote(checked.issuer), "stands there twice");
+    }
+    out.push_back(std::move(checked));
+  }
+}
+
 void CheckLog(const pb::Log& log, Checker& check, ServerConfig& out) {
   constexpr std::array<std::pair<std::string_view, LogLevel>, 5> kLevels = {{{"trace", LogLevel::kTrace},
                                                                              {"debug", LogLevel::kDebug},
@@ -136,6 +216,7 @@ absl::StatusOr<ServerConfig> LoadServerConfig(const std::string& path) {
   } else {
     check.Fail("gitlab", std::to_string(source.gitlab_size()) + " instances", "there must be exactly one");
   }
+  CheckIdentity(source.identity(), check, out.issuers);
   CheckLog(source.log(), check, out);
   out.allow_admin_targets = source.danger().allow_admin_targets();
   if (!check.status().ok()) return Located(check.status(), *map);

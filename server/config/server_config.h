@@ -2,6 +2,7 @@
 // The configuration file of the server, checked and with its defaults.
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "server/base/clock.h"
@@ -19,6 +20,17 @@ struct GitLabConfig {
   Duration settle = minutes(10);
 };
 
+struct JwtIssuerConfig {
+  std::string issuer;
+  std::vector<std::string> audiences;
+  std::string jwks_file;      // Empty: by discovery.
+  std::string discovery_url;  // Empty: the one that the issuer's name gives, or none with a file.
+  std::string ca_file;        // Empty: the system's authorities.
+  std::string bearer_file;    // Empty: none.
+  Duration clock_skew = seconds(60);
+  Duration refresh = minutes(10);
+};
+
 // What each field means is written beside the schema's fields (proto/tokenbroker/config/v1/server_config.proto).
 struct ServerConfig {
   std::string broker;
@@ -28,6 +40,7 @@ struct ServerConfig {
   std::string sqlite_file;
   std::string policy_file;
   GitLabConfig gitlab;
+  std::vector<JwtIssuerConfig> issuers;
   LogLevel log_level = LogLevel::kInfo;
   bool allow_admin_targets = false;
 };

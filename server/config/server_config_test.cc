@@ -5,7 +5,6 @@
 #include <fstream>
 
 #include "server/base/error.h"
-#include "server/config/net_text.h"
 
 namespace tokenbroker {
 namespace {
@@ -51,6 +50,7 @@ TEST(ServerConfigTest, Defaults) {
   EXPECT_EQ(config->gitlab.proxy, "");
   EXPECT_EQ(config->gitlab.max_connections, 64);
   EXPECT_EQ(config->gitlab.settle, minutes(10));
+  EXPECT_TRUE(config->issuers.empty());
   EXPECT_EQ(config->log_level, LogLevel::kInfo);
   EXPECT_FALSE(config->allow_admin_targets);
 }
@@ -66,6 +66,45 @@ TEST(ServerConfigTest, Everything) {
   EXPECT_EQ(config->gitlab.settle, seconds(180));
   EXPECT_EQ(config->log_level, LogLevel::kDebug);
   EXPECT_TRUE(config->allow_admin_targets);
+}
+
+TEST(ServerConfigTest, Issuers) {
+  const auto good = Load(std::string(kGood) + R"(identity:
+  issuers:
+    - issuer: https://kubernetes.default.svc
+      audiences: [broker]
+    - issuer: kubernetes/serviceaccount
+      audiences: [one, https://two]
+      discovery_url: https://10.0.0.1:6443/.well-known/openid-configuration
+      ca_file: ca.crt
+      bearer_file: token
+      clock_skew: 300s
+      refresh: 24h
+    - issuer: any-text
+      audiences: [broker]
+      jwks_file: keys.json
+      clock_skew: 0s
+)");
+  ASSERT_TRUE(good.ok()) << good.status();
+  ASSERT_EQ(good->issuers.size(), 3U);
+  const JwtIssuerConfig& first = good->issuers[0];
+  EXPECT_EQ(first.issuer, "https://kubernetes.default.svc");
+  EXPECT_EQ(first.audiences, std::vector<std::string>{"broker"});
+  EXPECT_EQ(first.jwks_file + first.discovery_url + first.ca_file + first.bearer_file, "");
+  EXPECT_EQ(first.clock_skew, seconds(60));
+  EXPECT_EQ(first.refresh, minutes(10));
+  const JwtIssuerConfig& second = good->issuers[1];
+  EXPECT_EQ(second.issuer, "kubernetes/serviceaccount");
+  EXPECT_EQ(second.audiences, (std::vector<std::string>{"one", "https://two"}));
+  EXPECT_EQ(second.discovery_url, "https://10.0.0.1:6443/.well-known/openid-configuration");
+  EXPECT_EQ(second.ca_file, "ca.crt");
+  EXPECT_EQ(second.bearer_file, "token");
+  EXPECT_EQ(second.clock_skew, seconds(300));
+  EXPECT_EQ(second.refresh, hours(24));
+  const JwtIssuerConfig& third = good->issuers[2];
+  EXPECT_EQ(third.issuer, "any-text");
+  EXPECT_EQ(third.jwks_file, "keys.json");
+  EXPECT_EQ(third.clock_skew, seconds(0));
 }
 
 struct Row {
@@ -86,6 +125,18 @@ TEST_P(BadConfigTest, NamesPlaceFieldAndRule) {
   EXPECT_EQ(ReasonOf(config.status()), "CONFIG_INVALID");
   const std::string message(config.status().message());
   EXPECT_NE(message.find("/config.yaml:" + GetParam().says), std::string::npos) << message;
+}
+
+// The section of one issuer, whose name stands in line 17.
+std::string Issuer(const std::string& name, const std::string& rest) {
+  return "identity:\n  issuers:\n    - issuer: " + name + "\n      " + rest + "\n";
+}
+std::string ManyIssuers(int count) {
+  std::string text = "identity:\n  issuers:\n";
+  for (int each = 0; each < count; ++each) {
+    text += "    - {issuer: 'https://a" + std::to_string(each) + "', audiences: [a]}\n";
+  }
+  return text;
 }
 
 constexpr char kUrl[] = "https://gitlab.example.com";
@@ -120,6 +171,30 @@ INSTANTIATE_TEST_SUITE_P(
         {"NoConnections", "", "    max_connections: 0\n", "15:22: gitlab[0].max_connections: 0: must be"},
         {"NegativeConnections", "", "    max_connections: -1\n", "15:22: gitlab[0].max_connections: -1"},
         {"ShortSettle", "", "    settle: 179s\n", "15:13: gitlab[0].settle: '179s': must be at least 180s"},
+        {"IssuerMissing", "", Issuer("''", "audiences: [a]"), "17:15: identity.issuers[0].issuer: missing"},
+        {"IssuerWithBlank", "", Issuer("'a b'", "audiences: [a]\n      jwks_file: k"),
+         "17:15: identity.issuers[0].issuer: not printable"},
+        {"IssuerIsNoUrl", "", Issuer("a", "audiences: [a]"),
+         "17:15: identity.issuers[0].issuer: no known scheme: must be https://"},
+        {"IssuerOverPlainHttp", "", Issuer("http://issuer.test", "audiences: [a]"),
+         "17:15: identity.issuers[0].issuer: plain http to another machine"},
+        {"DiscoveryOverPlainHttp", "", Issuer("a", "audiences: [a]\n      discovery_url: http://issuer.test/x"),
+         "19:22: identity.issuers[0].discovery_url: plain http to another machine"},
+        {"IssuerTwice", "", Issuer("https://a", "audiences: [a]\n    - issuer: https://a\n      audiences: [a]"),
+         "19:15: identity.issuers[1].issuer: 'https://a': stands there twice"},
+        {"NoAudience", "", Issuer("https://a", "audiences: []"), "18:7: identity.issuers[0].audiences: 0 audiences"},
+        {"EmptyAudience", "", Issuer("https://a", "audiences: ['']"), "18:19: identity.issuers[0].audiences[0]: empty"},
+        {"FileAndUrl", "", Issuer("https://a", "audiences: [a]\n      jwks_file: k\n      discovery_url: https://a/x"),
+         "20:22: identity.issuers[0].discovery_url: nothing is fetched: it has no place beside jwks_file"},
+        {"FileAndRefresh", "", Issuer("https://a", "audiences: [a]\n      jwks_file: k\n      refresh: 10m"),
+         "20:16: identity.issuers[0].refresh: nothing is fetched"},
+        {"WideSkew", "", Issuer("https://a", "audiences: [a]\n      clock_skew: 301s"),
+         "19:19: identity.issuers[0].clock_skew: '301s': must be at most 300s"},
+        {"ShortRefresh", "", Issuer("https://a", "audiences: [a]\n      refresh: 119s"),
+         "19:16: identity.issuers[0].refresh: '119s': must be from 2m to 24h"},
+        {"LongRefresh", "", Issuer("https://a", "audiences: [a]\n      refresh: 24h1s"),
+         "19:16: identity.issuers[0].refresh: '24h1s': must be"},
+        {"ManyIssuers", "", ManyIssuers(17), "16:3: identity.issuers: 17 issuers: must be at most 16"},
         {"Level", "", "log:\n  level: loud\n", "16:10: log.level: 'loud': must be trace, debug, info, warn or error"},
     }),
     [](const auto& info) { return info.param.name; });
@@ -136,61 +211,6 @@ TEST(BadConfigTest, MissingFile) {
   const auto config = LoadServerConfig("/nowhere/config.yaml");
   EXPECT_EQ(config.status().message(), "/nowhere/config.yaml: cannot be read: No such file or directory");
   EXPECT_NE(std::string(LoadServerConfig(testing::TempDir()).status().message()).find("not a file"), std::string::npos);
-}
-
-TEST(NetTextTest, Urls) {
-  for (const char* good : {"https://gitlab.example.com", "https://gitlab.example.com/", "https://g:8443/sub/path",
-                           "https://10.0.0.1", "https://[2001:db8::1]:443", "http://127.0.0.1:80", "http://127.9.9.9",
-                           "http://localhost:3000", "http://[::1]:3000", "http://[::1]"}) {
-    EXPECT_EQ(UrlProblem(good), "") << good;
-  }
-  for (const char* bad : {"",
-                          "https://",
-                          "https:///x",
-                          "HTTPS://g",
-                          "ftp://g",
-                          "http://10.0.0.1",
-                          "http://128.0.0.1",
-                          "http://127.1",
-                          "http://localhost.example.com",
-                          "http://127.0.0.1.example.com",
-                          "http://[::2]",
-                          "http://2130706433",
-                          "http://0x7f.0.0.1",
-                          "https://0x7f000001",
-                          "https://g?x",
-                          "https://g#x",
-                          "https://u:p@g",
-                          "http://localhost@evil",
-                          "https://g:0",
-                          "https://g:65536",
-                          "https://g:",
-                          "https://g:x",
-                          "https://g h",
-                          "https://[::1",
-                          "https://g//x",
-                          "https://g/../x",
-                          "https://g\\@evil",
-                          "https://a..b"}) {
-    EXPECT_NE(UrlProblem(bad), "") << bad;
-  }
-}
-
-TEST(NetTextTest, HostPorts) {
-  for (const char* good : {"0.0.0.0:0", "[::]:8443", "localhost:65535", "a-b.c:1"})
-    EXPECT_TRUE(IsHostPort(good)) << good;
-  for (const char* bad : {"", ":1", "a", "a:", "a:-1", "a:+1", "a:65536", "a:000001", "::1:80", "[::1]", "[a]:1",
-                          "256.0.0.1:1", "a b:1", "unix:/x"}) {
-    EXPECT_FALSE(IsHostPort(bad)) << bad;
-  }
-}
-
-TEST(NetTextTest, Proxies) {
-  for (const char* good : {"http://proxy:3128", "http://10.0.0.1:80/", "http://[::1]:1"}) EXPECT_TRUE(IsProxyUrl(good));
-  for (const char* bad :
-       {"", "proxy:3128", "http://proxy", "https://proxy:1", "http://u@proxy:1", "http://proxy:1/x"}) {
-    EXPECT_FALSE(IsProxyUrl(bad)) << bad;
-  }
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "server/base/later.h"
+#include "server/http/curl.h"
 
 namespace tokenbroker {
 namespace {
@@ -31,48 +32,19 @@ constexpr std::size_t kIdleHandles = 256;
 constexpr long kReceiveBuffer = 2048;
 constexpr long kUploadBuffer = 16384;
 
-void GlobalInit() {
-  static const bool done = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
-  (void)done;
-}
-
-// A list of header lines; wiped when it goes, since one of them holds the credential.
-class HeaderList {
- public:
-  HeaderList() = default;
-  HeaderList(const HeaderList&) = delete;
-  HeaderList& operator=(const HeaderList&) = delete;
-  ~HeaderList() {
-    for (curl_slist* each = list_; each != nullptr; each = each->next) {
-      Blot(each->data);
-    }
-    curl_slist_free_all(list_);
-  }
-  void Add(std::string line) {
-    list_ = curl_slist_append(list_, line.c_str());
-    Wipe(line);
-  }
-  curl_slist* get() const { return list_; }
-
- private:
-  static void Blot(char* text) {
-    volatile char* byte = text;
-    while (*byte != '\0') *byte++ = 'x';
-  }
-  curl_slist* list_ = nullptr;
-};
-
 }  // namespace
 
 class CurlLoop::Impl {
  public:
   Impl(CurlLoopOptions options, Executor& executor, Clock& clock)
-      : options_(std::move(options)), executor_(executor), clock_(clock) {
-    GlobalInit();
+      : peer_{std::move(options.ca_file), std::move(options.proxy), options.plain_http},
+        executor_(executor),
+        clock_(clock) {
+    InitCurl();
     multi_ = curl_multi_init();
     curl_multi_setopt(multi_, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
-    curl_multi_setopt(multi_, CURLMOPT_MAX_HOST_CONNECTIONS, static_cast<long>(options_.max_connections));
-    curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, static_cast<long>(options_.max_connections));
+    curl_multi_setopt(multi_, CURLMOPT_MAX_HOST_CONNECTIONS, static_cast<long>(options.max_connections));
+    curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, static_cast<long>(options.max_connections));
     thread_ = std::thread(&Impl::Run, this);
   }
 
@@ -106,7 +78,7 @@ class CurlLoop::Impl {
     BootTime deadline = kNever;
     Later<HttpAnswer>::Done done;
     HttpAnswer answer;
-    HeaderList headers;
+    CurlHeaders headers;
     std::size_t read = 0;  // Of the body, by libcurl.
     std::atomic<bool> cancel_asked = false;
     CURL* easy = nullptr;
@@ -197,21 +169,12 @@ class CurlLoop::Impl {
   void SetUp(CURL* easy, Transfer& transfer, Duration limit) {
     const HttpRequest& request = transfer.request;
     curl_easy_setopt(easy, CURLOPT_URL, request.url.c_str());
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, options_.plain_http ? "http" : "https");
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
-    curl_easy_setopt(easy, CURLOPT_PROXY, options_.proxy.c_str());
-    curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
-    if (!options_.ca_file.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, options_.ca_file.c_str());
-    curl_easy_setopt(easy, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
+    SetSafeOptions(easy, peer_);
     curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, kConnectionAge);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, kReceiveBuffer);
     curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, kUploadBuffer);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
                      std::max<long>(1, static_cast<long>(duration_cast<milliseconds>(limit).count())));
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, 10'000L);
     curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, &SetSocketOptions);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &TakeBody);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, &transfer);
@@ -316,7 +279,7 @@ class CurlLoop::Impl {
     return CURL_SOCKOPT_OK;
   }
 
-  const CurlLoopOptions options_;
+  const CurlPeer peer_;
   Executor& executor_;
   Clock& clock_;
   CURLM* multi_ = nullptr;

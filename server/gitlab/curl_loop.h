@@ -1,10 +1,9 @@
 #pragma once
 // HTTP/1.1 without a thread per request: one thread runs libcurl's multi interface over pooled keep-alive connections.
-// The only file that knows libcurl, and what it does behind one's back:
-//  - It repeats a request by itself when a reused connection dies before the first byte of an answer, POST too, and
-//    reports success. A body that must leave once therefore comes from a callback that yields it once and refuses to be
-//    rewound: the repeat then fails with an error of its own, which is an unknown end.
-//  - It obeys proxy variables of the environment. Here only `proxy` counts.
+// What libcurl does behind one's back, beside what server/http/curl.h keeps it from: it repeats a request by itself
+// when a reused connection dies before the first byte of an answer, POST too, and reports success. A body that must
+// leave once therefore comes from a callback that yields it once and refuses to be rewound: the repeat then fails with
+// an error of its own, which is an unknown end.
 
 #include <chrono>
 #include <map>

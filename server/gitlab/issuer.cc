@@ -3,50 +3,24 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "server/base/error.h"
+#include "server/base/secret_file.h"
 
 namespace tokenbroker {
 namespace {
 
 constexpr Duration kLookEvery = seconds(2);
 constexpr Duration kProbeEvery = seconds(60);
-constexpr std::size_t kLongest = 4096;
-
-absl::Status BadFile(const std::string& path, std::string_view what) {
-  return Error(absl::StatusCode::kInvalidArgument, "ISSUER_FILE_INVALID",
-               "the issuer file " + path + " " + std::string(what) +
-                   ": it must hold GitLab's token in one line, without anything else");
-}
 
 }  // namespace
 
 absl::StatusOr<Secret> ReadIssuerFile(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) {
-    return Error(absl::StatusCode::kNotFound, "ISSUER_FILE_INVALID", "the issuer file " + path + " cannot be read");
-  }
-  std::string text;
-  text.reserve(2 * kLongest);
-  text.resize(kLongest + 2);
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(in.gcount()));
-  if (text.ends_with('\n')) text.pop_back();
-  const bool lines = text.find('\n') != std::string::npos;
-  const bool control = std::any_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c >= 0x7f; });
-  const bool blank = text.find(' ') != std::string::npos;
-  const std::size_t size = text.size();
-  Secret secret = Secret::TakeFrom(text);
-  if (size == 0) return BadFile(path, "is empty");
-  if (lines) return BadFile(path, "has more than one line");
-  if (control) return BadFile(path, "contains a control character or one that is not ASCII");
-  if (blank) return BadFile(path, "contains a blank");
-  if (size > kLongest) return BadFile(path, "is longer than 4096 bytes");
-  return secret;
+  absl::StatusOr<Secret> secret = ReadSecretFile(path);
+  if (secret.ok()) return secret;
+  return Error(secret.status().code(), "ISSUER_FILE_INVALID",
+               "the issuer file " + std::string(secret.status().message()));
 }
 
 absl::StatusOr<std::unique_ptr<Issuer>> Issuer::Open(const std::string& path, Clock& clock, Metrics& metrics,

@@ -15,8 +15,7 @@
 
 namespace tokenbroker {
 
-// Reads the credential: one line, not empty, without control characters; one newline at its end is taken off.
-// INVALID_ARGUMENT or NOT_FOUND, naming the file and the rule, never the content.
+// Reads the credential, as ReadSecretFile does; the reason is ISSUER_FILE_INVALID.
 absl::StatusOr<Secret> ReadIssuerFile(const std::string& path);
 
 // Runs on the executor alone.

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "server/broker/broker.h"
+#include "server/identity/bearer.h"
 #include "server/rpc/unary.h"
 
 namespace google::protobuf {
@@ -24,6 +25,7 @@ struct ServiceParts {
   Clock& clock;
   Metrics& metrics;
   Log& log;
+  BearerVerifier* bearers = nullptr;  // Null: no bearer token is taken.
 };
 
 // Thread-safe.

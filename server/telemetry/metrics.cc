@@ -43,6 +43,10 @@ constexpr std::array<std::string_view, 3> kAttempts = {"proved", "retry", "parke
 constexpr std::array<std::string_view, 3> kLooks = {"nothing", "found", "failed"};
 constexpr std::array<std::string_view, 3> kAuthenticationFailures = {"CERTIFICATE_EXPIRED", "IDENTITY_INVALID",
                                                                      "UNKNOWN_CALLER"};
+constexpr std::array<std::string_view, 12> kJwtFaults = {
+    "MALFORMED",    "HEADER_REFUSED",  "ALGORITHM_REFUSED", "ISSUER_UNKNOWN", "KEYS_MISSING",  "KEY_UNKNOWN",
+    "KEY_MISMATCH", "SIGNATURE_WRONG", "AUDIENCE_WRONG",    "EXPIRED",        "NOT_YET_VALID", "CLAIMS_INVALID"};
+constexpr std::array<std::string_view, 3> kJwtFetches = {"done", "failed", "unusable"};
 constexpr std::array<std::string_view, 3> kFindings = {"dead", "twin", "unknown"};
 constexpr std::array<std::string_view, 2> kCommitOutcomes = {"done", "failed"};
 constexpr std::array<std::string_view, 2> kDecisionOutcomes = {"allowed", "denied"};
@@ -141,6 +145,14 @@ struct Metrics::Families {
                                .Add({});
   Family<Counter>& authentication_failures =
       CounterFamily("tokenbroker_authentication_failures_total", "Calls whose caller was not recognised, by reason.");
+  Family<Counter>& jwt_refusals =
+      CounterFamily("tokenbroker_jwt_refusals_total", "Bearer tokens that were refused, by reason.");
+  Family<Counter>& jwt_key_fetches =
+      CounterFamily("tokenbroker_jwt_key_fetches_total", "Fetches of an issuer's keys, by outcome.");
+  Family<Gauge>& jwt_keys = GaugeFamily("tokenbroker_jwt_keys", "Keys in force, by issuer.");
+  Family<Gauge>& jwt_keys_time =
+      GaugeFamily("tokenbroker_jwt_keys_time_seconds",
+                  "Unix time at which an issuer's keys were last fetched, or found unchanged; 0 before the first.");
   Gauge& policy_loaded =
       GaugeFamily("tokenbroker_policy_loaded", "1 while a policy is in force, 0 while all is denied.").Add({});
   Counter& policy_load_failures =
@@ -175,6 +187,7 @@ struct Metrics::Families {
       CountersOf(upstream_requests, "operation", kOperations, "outcome", kUpstreamOutcomes);
   SeriesTable<Histogram> upstream_duration_by = LatenciesOf(upstream_duration, "operation", kOperations);
   SeriesTable<Counter> ledger_commits_by = CountersOf(ledger_commits, "outcome", kCommitOutcomes, nullptr, {});
+  SeriesTable<Counter> jwt_refusals_by = CountersOf(jwt_refusals, "reason", kJwtFaults, nullptr, {});
   SeriesTable<Counter> decisions_by = CountersOf(decisions, "outcome", kDecisionOutcomes, "reason", kDecisionReasons);
   Family<Gauge>& build_info = GaugeFamily("tokenbroker_build_info", "Always 1; the version is the label.");
 };
@@ -185,6 +198,7 @@ Metrics::Metrics() : families_(std::make_unique<Families>()) {
   for (const std::string_view reason : kAuthenticationFailures) {
     families_->authentication_failures.Add({{"reason", std::string(reason)}});
   }
+  for (const std::string_view fault : kJwtFaults) families_->jwt_refusals.Add({{"reason", std::string(fault)}});
   for (const std::string_view state : kStates) families_->tokens.Add({{"state", std::string(state)}});
 }
 
@@ -246,6 +260,17 @@ void Metrics::FamilyAlarm() { families_->family_alarms.Increment(); }
 
 void Metrics::AuthenticationFailed(std::string_view reason) {
   families_->authentication_failures.Add({{"reason", Known(kAuthenticationFailures, reason)}}).Increment();
+}
+
+void Metrics::JwtRefused(std::string_view reason) { families_->jwt_refusals_by.At(reason).Increment(); }
+
+void Metrics::JwtKeysFetched(const std::string& issuer, std::string_view outcome) {
+  families_->jwt_key_fetches.Add({{"issuer", issuer}, {"outcome", Known(kJwtFetches, outcome)}}).Increment();
+}
+
+void Metrics::SetJwtKeys(const std::string& issuer, int count, WallTime fetched) {
+  families_->jwt_keys.Add({{"issuer", issuer}}).Set(count);
+  families_->jwt_keys_time.Add({{"issuer", issuer}}).Set(static_cast<double>(MicrosOf(fetched)) / 1e6);
 }
 
 void Metrics::PolicyLoaded(bool ok, WallTime when) {

@@ -54,6 +54,13 @@ class Metrics {
   void FamilyAlarm();
   // tokenbroker_authentication_failures_total{reason}
   void AuthenticationFailed(std::string_view reason);
+  // tokenbroker_jwt_refusals_total{reason}: the faults of server/identity/jwt.h.
+  void JwtRefused(std::string_view reason);
+  // tokenbroker_jwt_key_fetches_total{issuer,outcome}: done, failed (no answer), unusable (an answer without a key).
+  // The issuers are those of the configuration.
+  void JwtKeysFetched(const std::string& issuer, std::string_view outcome);
+  // tokenbroker_jwt_keys{issuer}, tokenbroker_jwt_keys_time_seconds{issuer} (unix, the last good fetch; 0 before it)
+  void SetJwtKeys(const std::string& issuer, int count, WallTime fetched);
   // tokenbroker_policy_loaded, tokenbroker_policy_load_failures_total, tokenbroker_policy_load_time_seconds
   void PolicyLoaded(bool ok, WallTime when);
   // tokenbroker_upstream_restored

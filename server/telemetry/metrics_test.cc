@@ -36,6 +36,11 @@ void TouchAll(Metrics& metrics) {
   metrics.LateOrphan();
   metrics.FamilyAlarm();
   metrics.AuthenticationFailed(odd);
+  metrics.JwtRefused("EXPIRED");
+  metrics.JwtRefused(odd);
+  metrics.JwtKeysFetched("https://issuer.test", "done");
+  metrics.JwtKeysFetched("https://issuer.test", odd);
+  metrics.SetJwtKeys("https://issuer.test", 2, FromMicros(1));
   metrics.PolicyLoaded(true, FromMicros(1));
   metrics.PolicyLoaded(false, FromMicros(1));
   metrics.SetUpstreamRestored(true);

@@ -1,4 +1,4 @@
-#include "server/config/net_text.h"
+#include "server/base/net_text.h"
 
 #include <arpa/inet.h>
 
@@ -91,7 +91,10 @@ std::string_view UrlProblem(std::string_view url) {
   const auto fits = [](char each) {
     return IsAlnum(each) || std::string_view("/-._~").find(each) != std::string_view::npos;
   };
-  if (!std::all_of(path.begin(), path.end(), fits) || path.find("//") != path.npos || path.find("/.") != path.npos) {
+  // "." and ".." as segments lead elsewhere; "/.well-known" does not.
+  const std::string closed = std::string(path) + "/";
+  if (!std::all_of(path.begin(), path.end(), fits) || path.find("//") != path.npos ||
+      closed.find("/./") != closed.npos || closed.find("/../") != closed.npos) {
     return "a malformed path";
   }
   return {};

@@ -1,5 +1,5 @@
 #pragma once
-// Addresses and URLs of the configuration file: syntax alone, nothing is looked up.
+// Addresses and URLs: syntax alone, nothing is looked up.
 
 #include <string_view>
 
@@ -11,7 +11,7 @@ bool IsHostPort(std::string_view text);
 // Whether a host (without port; IPv6 in brackets) is this machine: 127.0.0.0/8, ::1 or localhost.
 bool IsLoopback(std::string_view host);
 
-// What is wrong with GitLab's URL, in words that do not repeat it; empty if nothing. Good are
+// What is wrong with a server's URL, in words that do not repeat it; empty if nothing. Good are
 // "https://host[:port][/path]", and "http://..." on loopback.
 std::string_view UrlProblem(std::string_view url);
 
