@@ -11,7 +11,9 @@
 #include "server/config/file_text.h"
 #include "server/config/net_text.h"
 #include "server/config/strict_yaml.h"
+#include "server/domain/identity_text.h"
 #include "server/domain/marker.h"
+#include "server/domain/target.h"
 #include "tokenbroker/config/v1/server_config.pb.h"
 
 namespace tokenbroker {
@@ -22,6 +24,7 @@ namespace pb = config::v1;
 constexpr Duration kShortestSettle = seconds(180);
 constexpr Duration kLongestConnectionAge = hours(1);
 constexpr int kMostConnections = 10000;
+constexpr int kMostAtATime = 100000;  // Calls of a caller, connections.
 
 // Checks one field after another and keeps the first fault.
 class Checker {
@@ -54,7 +57,7 @@ class Checker {
   absl::Status status_;
 };
 
-void CheckListen(const pb::Listen& listen, Checker& check, ServerConfig& out) {
+void CheckListen(const pb::Listen& listen, const SourceMap& map, Checker& check, ServerConfig& out) {
   out.grpc_address = check.Address("listen.grpc", listen.grpc());
   out.http_address = check.Address("listen.http", listen.http());
   out.certificate_file = check.Required("listen.certificate_file", listen.certificate_file());
@@ -64,6 +67,30 @@ void CheckListen(const pb::Listen& listen, Checker& check, ServerConfig& out) {
   out.max_connection_age = check.Time(kAge, listen.max_connection_age(), out.max_connection_age);
   if (out.max_connection_age <= Duration(0) || out.max_connection_age > kLongestConnectionAge) {
     check.Fail(kAge, Checker::Quote(listen.max_connection_age()), "must be more than nothing and at most 1h");
+  }
+  if (!listen.client_certificates().empty()) {
+    out.client_certificate_required = listen.client_certificates() == "required";
+    if (!out.client_certificate_required && listen.client_certificates() != "optional") {
+      check.Fail("listen.client_certificates", Checker::Quote(listen.client_certificates()),
+                 "must be required or optional");
+    }
+  }
+  const auto bound = [&](const std::string& field, int value, int& bounded) {
+    if (map.Contains(field)) bounded = value;
+    if (bounded < 1 || bounded > kMostAtATime) check.Fail(field, std::to_string(bounded), "must be from 1 to 100000");
+  };
+  bound("listen.max_calls_per_caller", listen.max_calls_per_caller(), out.max_calls_per_caller);
+  bound("listen.max_connections", listen.max_connections(), out.max_connections);
+}
+
+void CheckIdentity(const pb::IdentityConfig& identity, Checker& check, ServerConfig& out) {
+  for (int i = 0; i < identity.trust_domains_size(); ++i) {
+    std::string domain = LowerCase(identity.trust_domains(i));
+    if (!IsTrustDomain(domain)) {
+      check.Fail("identity.trust_domains[" + std::to_string(i) + "]", Checker::Quote(identity.trust_domains(i)),
+                 "must be a trust domain, as in 'example.org': 1 to 255 characters of [a-z0-9._-]");
+    }
+    out.trust_domains.push_back(std::move(domain));
   }
 }
 
@@ -128,7 +155,8 @@ absl::StatusOr<ServerConfig> LoadServerConfig(const std::string& path) {
   if (!IsBrokerName(out.broker)) {
     check.Fail("broker", Checker::Quote(out.broker), "must be 2 to 12 characters of [a-z0-9]");
   }
-  CheckListen(source.listen(), check, out);
+  CheckListen(source.listen(), *map, check, out);
+  CheckIdentity(source.identity(), check, out);
   out.sqlite_file = check.Required("ledger.sqlite_file", source.ledger().sqlite_file());
   out.policy_file = check.Required("policy_file", source.policy_file());
   if (source.gitlab_size() == 1) {
