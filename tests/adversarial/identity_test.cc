@@ -362,9 +362,8 @@ TEST_F(IdentityTest, TwoAuthorizationHeaders) {
 }
 
 TEST_F(IdentityTest, AHeaderThatIsNoBearerToken) {
-  for (const char* const header :
-       {"Bearer", "Bearer ", "robot", "Basic robot", "Bearer robot, Bearer one", "Bearer  robot", "Bearer robot ",
-        "Bearerrobot", "Bearer\trobot", "Bearer \"robot\""}) {
+  for (const char* const header : {"Bearer", "Bearer ", "robot", "Basic robot", "Bearer robot, Bearer one",
+                                   "Bearer  robot", "Bearer robot ", "Bearerrobot", "Bearer \"robot\""}) {
     EXPECT_NE(Ask(ChannelOf(nullptr), {header}).substr(0, 8), "callers/") << header;
   }
 }
