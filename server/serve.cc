@@ -50,6 +50,19 @@ std::unique_ptr<BearerVerifier> OpenVerifier(const std::vector<JwtIssuerConfig>&
   return OpenBearerVerifier(std::move(trusted), executor, clock, random, metrics, log);
 }
 
+RpcServerOptions RpcOptionsOf(const ServerConfig& config) {
+  RpcServerOptions options;
+  options.address = config.grpc_address;
+  options.certificate_file = config.certificate_file;
+  options.key_file = config.key_file;
+  options.client_ca_file = config.client_ca_file;
+  options.max_connection_age = config.max_connection_age;
+  options.client_certificate_required = config.client_certificate_required;
+  options.max_connections = config.max_connections;
+  options.callers = {config.trust_domains, config.max_calls_per_caller};
+  return options;
+}
+
 }  // namespace
 
 EndSignals::EndSignals() {
@@ -97,9 +110,8 @@ absl::Status Serve(const ServerConfig& config, const EndSignals& signals, Log& l
     return policies.ready();
   });
   if (!door.ok()) return door.status();
-  absl::StatusOr<std::unique_ptr<RpcServer>> server = RpcServer::Start(
-      {config.grpc_address, config.certificate_file, config.key_file, config.client_ca_file, config.max_connection_age},
-      {broker, policies, clock, metrics, log, bearers.get()});
+  absl::StatusOr<std::unique_ptr<RpcServer>> server =
+      RpcServer::Start(RpcOptionsOf(config), {broker, policies, clock, metrics, log, bearers.get()});
   if (!server.ok()) return server.status();
   policies.Start();
   broker.StartLifecycle();

@@ -27,6 +27,7 @@ constexpr Advice kAdvice[] = {
     {"NOT_GRANTED", "`tokenctl whoami` shows what may be asked for; the broker's operator can grant more."},
     {"UNKNOWN_CALLER", "Ask the broker's operator to add the identity of the certificate (--cert) to a caller."},
     {"CERTIFICATE_EXPIRED", "Renew the certificate (--cert) and its key (--key)."},
+    {"TOO_MANY_CALLS", "Wait for other calls of this caller to end, or make fewer at a time."},
     {"REQUEST_ID_REUSED", "Leave --request-id out, or give one that was never used for another token."},
     {"TOKEN_EXISTS",
      "Its secret was shown once and cannot be shown again: if it is lost, revoke that token and create another without "

@@ -69,7 +69,7 @@ class PolicyFileTest : public testing::Test {
   // The one caller's name; empty if there is none.
   std::string InForce() const {
     const auto policy = file_->Current();
-    return policy->callers().empty() ? "" : policy->callers()[0].name;
+    return policy->callers().empty() ? "" : policy->callers()[0].name.text();
   }
   // A counter's or a gauge's.
   double Metric(const std::string& name) const {
@@ -267,7 +267,7 @@ TEST_F(PolicyFileTest, EveryDecisionIsOfOneWholePolicy) {
   std::thread reader([&] {
     while (!stop) {
       const auto policy = file_->Current();
-      const bool is_even = policy->callers().size() == 1 && policy->callers()[0].name == "even";
+      const bool is_even = policy->callers().size() == 1 && policy->callers()[0].name.text() == "even";
       if (is_even != (policy->version() == even_version) || !file_->ready().ok()) ++torn;
     }
   });

@@ -11,7 +11,9 @@
 #include "server/base/time_text.h"
 #include "server/config/file_text.h"
 #include "server/config/strict_yaml.h"
+#include "server/domain/identity_text.h"
 #include "server/domain/marker.h"
+#include "server/domain/target.h"
 #include "tokenbroker/config/v1/server_config.pb.h"
 
 namespace tokenbroker {
@@ -28,6 +30,7 @@ constexpr std::size_t kLongestIssuer = 512;
 constexpr Duration kWidestSkew = seconds(300);
 constexpr Duration kShortestRefresh = minutes(2);
 constexpr Duration kLongestRefresh = hours(24);
+constexpr int kMostAtATime = 100000;  // Calls of a caller, connections.
 
 // Checks one field after another and keeps the first fault.
 class Checker {
@@ -60,7 +63,7 @@ class Checker {
   absl::Status status_;
 };
 
-void CheckListen(const pb::Listen& listen, Checker& check, ServerConfig& out) {
+void CheckListen(const pb::Listen& listen, const SourceMap& map, Checker& check, ServerConfig& out) {
   out.grpc_address = check.Address("listen.grpc", listen.grpc());
   out.http_address = check.Address("listen.http", listen.http());
   out.certificate_file = check.Required("listen.certificate_file", listen.certificate_file());
@@ -71,6 +74,19 @@ void CheckListen(const pb::Listen& listen, Checker& check, ServerConfig& out) {
   if (out.max_connection_age <= Duration(0) || out.max_connection_age > kLongestConnectionAge) {
     check.Fail(kAge, Checker::Quote(listen.max_connection_age()), "must be more than nothing and at most 1h");
   }
+  if (!listen.client_certificates().empty()) {
+    out.client_certificate_required = listen.client_certificates() == "required";
+    if (!out.client_certificate_required && listen.client_certificates() != "optional") {
+      check.Fail("listen.client_certificates", Checker::Quote(listen.client_certificates()),
+                 "must be required or optional");
+    }
+  }
+  const auto bound = [&](const std::string& field, int value, int& bounded) {
+    if (map.Contains(field)) bounded = value;
+    if (bounded < 1 || bounded > kMostAtATime) check.Fail(field, std::to_string(bounded), "must be from 1 to 100000");
+  };
+  bound("listen.max_calls_per_caller", listen.max_calls_per_caller(), out.max_calls_per_caller);
+  bound("listen.max_connections", listen.max_connections(), out.max_connections);
 }
 
 void CheckGitLab(const pb::GitLab& gitlab, const SourceMap& map, Checker& check, GitLabConfig& out) {
@@ -163,7 +179,15 @@ void CheckIssuer(const pb::JwtIssuer& issuer, const std::string& at, Checker& ch
   }
 }
 
-void CheckIdentity(const pb::IdentitySources& identity, Checker& check, std::vector<JwtIssuerConfig>& out) {
+void CheckIdentity(const pb::IdentityConfig& identity, Checker& check, ServerConfig& out) {
+  for (int i = 0; i < identity.trust_domains_size(); ++i) {
+    std::string domain = LowerCase(identity.trust_domains(i));
+    if (!IsTrustDomain(domain)) {
+      check.Fail("identity.trust_domains[" + std::to_string(i) + "]", Checker::Quote(identity.trust_domains(i)),
+                 "must be a trust domain, as in 'example.org': 1 to 255 characters of [a-z0-9._-]");
+    }
+    out.trust_domains.push_back(std::move(domain));
+  }
   if (identity.issuers_size() > kMostIssuers) {
     check.Fail("identity.issuers", std::to_string(identity.issuers_size()) + " issuers", "must be at most 16");
   }
@@ -171,10 +195,11 @@ void CheckIdentity(const pb::IdentitySources& identity, Checker& check, std::vec
     const std::string at = "identity.issuers[" + std::to_string(index) + "].";
     JwtIssuerConfig checked;
     CheckIssuer(identity.issuers(index), at, check, checked);
-    if (std::any_of(out.begin(), out.end(), [&](const auto& each) { return each.issuer == checked.issuer; })) {
+    if (std::any_of(out.issuers.begin(), out.issuers.end(),
+                    [&](const auto& each) { return each.issuer == checked.issuer; })) {
       check.Fail(at + "issuer", Checker::Quote(checked.issuer), "stands there twice");
     }
-    out.push_back(std::move(checked));
+    out.issuers.push_back(std::move(checked));
   }
 }
 
@@ -208,7 +233,8 @@ absl::StatusOr<ServerConfig> LoadServerConfig(const std::string& path) {
   if (!IsBrokerName(out.broker)) {
     check.Fail("broker", Checker::Quote(out.broker), "must be 2 to 12 characters of [a-z0-9]");
   }
-  CheckListen(source.listen(), check, out);
+  CheckListen(source.listen(), *map, check, out);
+  CheckIdentity(source.identity(), check, out);
   out.sqlite_file = check.Required("ledger.sqlite_file", source.ledger().sqlite_file());
   out.policy_file = check.Required("policy_file", source.policy_file());
   if (source.gitlab_size() == 1) {
@@ -216,7 +242,6 @@ absl::StatusOr<ServerConfig> LoadServerConfig(const std::string& path) {
   } else {
     check.Fail("gitlab", std::to_string(source.gitlab_size()) + " instances", "there must be exactly one");
   }
-  CheckIdentity(source.identity(), check, out.issuers);
   CheckLog(source.log(), check, out);
   out.allow_admin_targets = source.danger().allow_admin_targets();
   if (!check.status().ok()) return Located(check.status(), *map);

@@ -37,6 +37,10 @@ struct ServerConfig {
   std::string grpc_address, http_address;  // "host:port".
   std::string certificate_file, key_file, client_ca_file;
   Duration max_connection_age = hours(1);
+  bool client_certificate_required = true;
+  int max_calls_per_caller = 256;
+  int max_connections = 1000;
+  std::vector<std::string> trust_domains;  // Lower case.
   std::string sqlite_file;
   std::string policy_file;
   GitLabConfig gitlab;

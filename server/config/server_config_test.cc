@@ -41,6 +41,10 @@ TEST(ServerConfigTest, Defaults) {
   EXPECT_EQ(config->key_file, "server.key");
   EXPECT_EQ(config->client_ca_file, "ca.pem");
   EXPECT_EQ(config->max_connection_age, hours(1));
+  EXPECT_TRUE(config->client_certificate_required);
+  EXPECT_EQ(config->max_calls_per_caller, 256);
+  EXPECT_EQ(config->max_connections, 1000);
+  EXPECT_TRUE(config->trust_domains.empty());
   EXPECT_EQ(config->sqlite_file, "ledger.db");
   EXPECT_EQ(config->policy_file, "policy.yaml");
   EXPECT_EQ(config->gitlab.name, "main");
@@ -58,7 +62,8 @@ TEST(ServerConfigTest, Defaults) {
 TEST(ServerConfigTest, Everything) {
   const auto config = Load(std::string(kGood) +
                            "    ca_file: gitlab.pem\n    proxy: http://proxy:3128\n    max_connections: 10000\n"
-                           "    settle: 180s\nlog: {level: debug}\ndanger: {allow_admin_targets: true}\n");
+                           "    settle: 180s\nlog: {level: debug}\ndanger: {allow_admin_targets: true}\n"
+                           "identity: {trust_domains: [example.org, Test]}\n");
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->gitlab.ca_file, "gitlab.pem");
   EXPECT_EQ(config->gitlab.proxy, "http://proxy:3128");
@@ -66,6 +71,7 @@ TEST(ServerConfigTest, Everything) {
   EXPECT_EQ(config->gitlab.settle, seconds(180));
   EXPECT_EQ(config->log_level, LogLevel::kDebug);
   EXPECT_TRUE(config->allow_admin_targets);
+  EXPECT_EQ(config->trust_domains, (std::vector<std::string>{"example.org", "test"}));
 }
 
 TEST(ServerConfigTest, Issuers) {
@@ -158,6 +164,14 @@ INSTANTIATE_TEST_SUITE_P(
         {"AgeZero", "  key_file", "  max_connection_age: 0s\n  key_file", "6:23: listen.max_connection_age"},
         {"AgeWithoutUnit", "  key_file", "  max_connection_age: 60\n  key_file",
          "6:23: listen.max_connection_age: '60': must be a duration"},
+        {"Certificates", "  key_file", "  client_certificates: none\n  key_file",
+         "6:24: listen.client_certificates: 'none': must be required or optional"},
+        {"NoCalls", "  key_file", "  max_calls_per_caller: 0\n  key_file",
+         "6:25: listen.max_calls_per_caller: 0: must be from 1 to 100000"},
+        {"ManyCallers", "  key_file", "  max_connections: 100001\n  key_file",
+         "6:20: listen.max_connections: 100001: must be from 1 to 100000"},
+        {"TrustDomain", "", "identity: {trust_domains: [a, 'b/c']}\n",
+         "15:31: identity.trust_domains[1]: 'b/c': must be"},
         {"TwoGitLabs", "", "  - name: other\n", "11:1: gitlab: 2 instances: there must be exactly one"},
         {"GitLabName", "name: main", "name: Main", "12:11: gitlab[0].name"},
         {"PlainHttp", kUrl, "http://gitlab.example.com",

@@ -3,7 +3,6 @@
 
 #include <map>
 #include <string>
-#include <vector>
 
 namespace tokenbroker {
 
@@ -15,13 +14,6 @@ struct Caller {
   std::string rule = {};
   // What the identity's captures caught, by their names. They stand for "{name}" in target patterns.
   std::map<std::string, std::string> captures = {};
-};
-
-// A caller as the policy describes it.
-struct CallerRule {
-  std::string name;
-  std::vector<std::string> spiffe_ids;  // Compared exactly.
-  std::vector<std::string> dns_names;   // Lower case; compared without case.
 };
 
 }  // namespace tokenbroker

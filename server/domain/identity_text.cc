@@ -27,17 +27,18 @@ bool AllParts(std::string_view text, char separator, Test test) {
 
 }  // namespace
 
+bool IsTrustDomain(std::string_view text) {
+  return !text.empty() && text.size() <= 255 && std::all_of(text.begin(), text.end(), [](char each) {
+    return IsLowerOrDigit(each) || each == '.' || each == '_' || each == '-';
+  });
+}
+
 bool IsSpiffeId(std::string_view text) {
   constexpr std::string_view kScheme = "spiffe://";
   if (text.size() > 2048 || !text.starts_with(kScheme)) return false;
   text.remove_prefix(kScheme.size());
   const std::size_t slash = text.find('/');
-  if (slash == 0 || slash > 255) return false;  // Without a slash it is npos.
-  const std::string_view domain = text.substr(0, slash);
-  if (!std::all_of(domain.begin(), domain.end(),
-                   [](char each) { return IsLowerOrDigit(each) || each == '.' || each == '_' || each == '-'; })) {
-    return false;
-  }
+  if (slash == std::string_view::npos || !IsTrustDomain(text.substr(0, slash))) return false;
   return AllParts(text.substr(slash + 1), '/', [](std::string_view segment) {
     return !segment.empty() && segment != "." && segment != ".." &&
            std::all_of(segment.begin(), segment.end(), IsPathCharacter);

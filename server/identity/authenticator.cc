@@ -2,83 +2,226 @@
 
 #include <algorithm>
 #include <string_view>
+#include <unordered_map>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "server/base/error.h"
 #include "server/base/time_text.h"
 #include "server/domain/identity_text.h"
+#include "server/domain/target.h"
 
 namespace tokenbroker {
 namespace {
 
 constexpr std::string_view kSpiffeScheme = "spiffe://";
+constexpr std::size_t kSubjectMaxBytes = 1024;
 
-bool HasScheme(std::string_view uri) {
-  return uri.size() >= kSpiffeScheme.size() &&
-         absl::AsciiStrToLower(absl::string_view(uri.data(), kSpiffeScheme.size())) ==
-             absl::string_view(kSpiffeScheme.data(), kSpiffeScheme.size());
-}
+bool HasScheme(std::string_view uri) { return LowerCase(uri.substr(0, kSpiffeScheme.size())) == kSpiffeScheme; }
 
 bool IsPrintable(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char each) { return each > ' ' && each < 0x7f; });
 }
 
+// Beyond ASCII there are names of branches.
+bool IsSubject(std::string_view text) {
+  return text.size() <= kSubjectMaxBytes && std::none_of(text.begin(), text.end(), [](char each) {
+           return absl::ascii_iscntrl(static_cast<unsigned char>(each));
+         });
+}
+
 // What a bad name says is not repeated: it comes from outside and goes into logs.
 absl::Status Invalid(std::string_view what) {
-  return Error(absl::StatusCode::kUnauthenticated, "IDENTITY_INVALID",
-               "the client certificate cannot identify a caller: " + std::string(what));
+  return Error(absl::StatusCode::kUnauthenticated, "IDENTITY_INVALID", what);
 }
 
 absl::Status Unknown(std::string_view what) {
   return Error(absl::StatusCode::kPermissionDenied, "UNKNOWN_CALLER", what);
 }
 
-bool Contains(const std::vector<std::string>& list, std::string_view text) {
-  return std::find(list.begin(), list.end(), text) != list.end();
+// What was shown, checked: a rule is compared with this alone.
+struct Shown {
+  std::string spiffe;  // Empty: none.
+  std::vector<std::string> dns_names;
+  const BearerFacts* bearer = nullptr;
+};
+
+std::string SubjectKey(std::string_view issuer, std::string_view subject) {
+  return std::string(issuer) + '\n' + std::string(subject);
+}
+std::string ClaimKey(std::string_view issuer, std::string_view name, std::string_view value) {
+  return std::string(issuer) + '\n' + std::string(name) + '\n' + std::string(value);
+}
+
+bool MatchesJwt(const JwtRule& rule, const BearerFacts* bearer, Captures& captures) {
+  if (bearer == nullptr || bearer->issuer != rule.issuer) return false;
+  if (rule.subject.has_value() && !rule.subject->Matches(bearer->subject, captures)) return false;
+  return std::all_of(rule.claims.begin(), rule.claims.end(), [&](const auto& each) {
+    const auto claim = bearer->claims.find(each.first);
+    return claim != bearer->claims.end() && each.second.Matches(claim->second, captures);
+  });
+}
+
+// The callers that match so far. Two are one only if they agree in everything but the identity.
+class Found {
+ public:
+  void Add(const CallerRule& rule, std::string identity, Captures captures) {
+    std::optional<std::string> name = rule.name.Make(captures);
+    if (!name.has_value() || is_ambiguous_) return;
+    if (caller_.has_value()) {
+      is_ambiguous_ = caller_->name != *name || caller_->captures != captures;
+      return;
+    }
+    caller_ = Caller{*std::move(name), std::move(identity), rule.name.is_template() ? rule.name.text() : "",
+                     std::move(captures)};
+  }
+
+  bool is_ambiguous() const { return is_ambiguous_; }
+  std::optional<Caller>& caller() { return caller_; }
+
+ private:
+  std::optional<Caller> caller_;
+  bool is_ambiguous_ = false;
+};
+
+void Try(const CallerRule& rule, const IdentityRule& identity, const Shown& shown, Found& found) {
+  // The bearer's part comes last: its captures must be those of the certificate.
+  const auto finish = [&](std::string text, Captures captures) {
+    if (identity.jwt.has_value()) {
+      if (!MatchesJwt(*identity.jwt, shown.bearer, captures)) return;
+      text += (text.empty() ? "jwt:" : " jwt:") + shown.bearer->issuer + ' ' + shown.bearer->subject;
+    }
+    found.Add(rule, std::move(text), std::move(captures));
+  };
+  if (!identity.certificate.has_value()) return finish("", {});
+  if (identity.certificate->kind() == PatternKind::kSpiffe) {
+    Captures captures;
+    if (identity.certificate->Matches(shown.spiffe, captures)) finish(shown.spiffe, std::move(captures));
+    return;
+  }
+  for (const std::string& name : shown.dns_names) {
+    Captures captures;
+    if (identity.certificate->Matches(name, captures)) finish("dns:" + name, std::move(captures));
+  }
 }
 
 }  // namespace
 
-absl::StatusOr<Caller> Authenticate(const PeerFacts& peer, const std::vector<CallerRule>& rules, WallTime now) {
-  if (!peer.not_after.has_value()) {
-    return Error(absl::StatusCode::kUnauthenticated, "CERTIFICATE_EXPIRED", "the client certificate has no end");
-  }
-  if (now >= *peer.not_after) {
-    return Error(absl::StatusCode::kUnauthenticated, "CERTIFICATE_EXPIRED",
-                 "the client certificate ended at " + FormatRfc3339(*peer.not_after));
-  }
+// Each identity stands in one place, by what of it is rarest.
+struct CallerIndex::Entries {
+  struct Entry {
+    const CallerRule* rule;
+    const IdentityRule* identity;
+  };
+  using Map = std::unordered_map<std::string, std::vector<Entry>>;
 
-  // The SPIFFE standard: a certificate with a SPIFFE id has that URI SAN and no other.
-  std::string spiffe;
-  for (const std::string& uri : peer.uris) {
-    if (!IsPrintable(uri)) return Invalid("a URI in it has a byte that has no place there");
-    if (!HasScheme(uri)) continue;
-    if (peer.uris.size() > 1) return Invalid("it has a SPIFFE id beside another URI");
-    if (!IsSpiffeId(uri)) return Invalid("its SPIFFE id is malformed");
-    spiffe = uri;
-  }
-  std::vector<std::string> names;
-  for (const std::string& name : peer.dns_names) {
-    if (!IsPrintable(name)) return Invalid("a DNS name in it has a byte that has no place there");
-    names.push_back(absl::AsciiStrToLower(name));
-  }
-
-  std::optional<Caller> found;
-  for (const CallerRule& rule : rules) {
-    std::string identity;
-    if (!spiffe.empty() && Contains(rule.spiffe_ids, spiffe)) {
-      identity = spiffe;
-    } else {
-      const auto name = std::find_if(names.begin(), names.end(),
-                                     [&](const std::string& each) { return Contains(rule.dns_names, each); });
-      if (name == names.end()) continue;
-      identity = "dns:" + *name;
+  void Add(const Entry& entry) {
+    const IdentityRule& identity = *entry.identity;
+    if (identity.certificate.has_value() && identity.certificate->is_literal()) {
+      const bool is_dns = identity.certificate->kind() == PatternKind::kDns;
+      (is_dns ? by_dns : by_spiffe)[identity.certificate->text()].push_back(entry);
+      return;
     }
-    if (found.has_value()) return Unknown("the client certificate matches more than one caller of the policy");
-    found = Caller{rule.name, std::move(identity)};
+    if (identity.jwt.has_value()) {
+      const JwtRule& jwt = *identity.jwt;
+      if (jwt.subject.has_value() && jwt.subject->is_literal()) {
+        by_subject[SubjectKey(jwt.issuer, jwt.subject->text())].push_back(entry);
+        return;
+      }
+      // A long text tells more callers apart than "true" does.
+      const std::pair<const std::string, TextPattern>* longest = nullptr;
+      for (const auto& each : jwt.claims) {
+        if (!each.second.is_literal()) continue;
+        if (longest == nullptr || each.second.text().size() > longest->second.text().size()) longest = &each;
+      }
+      if (longest != nullptr) {
+        by_claim[ClaimKey(jwt.issuer, longest->first, longest->second.text())].push_back(entry);
+        return;
+      }
+    }
+    open.push_back(entry);
   }
-  if (!found.has_value()) return Unknown("the client certificate matches no caller of the policy");
-  return *std::move(found);
+
+  static void TryAll(const Map& map, const std::string& key, const Shown& shown, Found& found) {
+    const auto entries = map.find(key);
+    if (entries == map.end()) return;
+    for (const Entry& each : entries->second) Try(*each.rule, *each.identity, shown, found);
+  }
+
+  Map by_spiffe, by_dns, by_subject, by_claim;
+  std::vector<Entry> open;
+};
+
+CallerIndex::CallerIndex(const std::vector<CallerRule>& rules, std::vector<std::string> trust_domains)
+    : trust_domains_(std::move(trust_domains)), entries_([&rules] {
+        auto entries = std::make_unique<Entries>();
+        for (const CallerRule& rule : rules) {
+          for (const IdentityRule& identity : rule.identities) entries->Add({&rule, &identity});
+        }
+        return entries;
+      }()) {}
+
+CallerIndex::~CallerIndex() = default;
+
+absl::StatusOr<Caller> CallerIndex::Recognise(const PeerFacts& peer, WallTime now) const {
+  if (!peer.certificate.has_value() && !peer.bearer.has_value()) {
+    return Invalid("neither a client certificate nor a bearer token was shown");
+  }
+  Shown shown;
+  if (peer.certificate.has_value()) {
+    const CertificateFacts& certificate = *peer.certificate;
+    if (!certificate.not_after.has_value()) {
+      return Error(absl::StatusCode::kUnauthenticated, "CERTIFICATE_EXPIRED", "the client certificate has no end");
+    }
+    if (now >= *certificate.not_after) {
+      return Error(absl::StatusCode::kUnauthenticated, "CERTIFICATE_EXPIRED",
+                   "the client certificate ended at " + FormatRfc3339(*certificate.not_after));
+    }
+    // The SPIFFE standard: a certificate with a SPIFFE id has that URI SAN and no other.
+    for (const std::string& uri : certificate.uris) {
+      if (!IsPrintable(uri)) return Invalid("a URI in the client certificate has a byte that has no place there");
+      if (!HasScheme(uri)) continue;
+      if (certificate.uris.size() > 1) return Invalid("the client certificate has a SPIFFE id beside another URI");
+      if (!IsSpiffeId(uri)) return Invalid("the client certificate's SPIFFE id is malformed");
+      const std::string_view rest = std::string_view(uri).substr(kSpiffeScheme.size());
+      const std::string_view domain = rest.substr(0, rest.find('/'));
+      if (!trust_domains_.empty() &&
+          std::find(trust_domains_.begin(), trust_domains_.end(), domain) == trust_domains_.end()) {
+        return Invalid("the trust domain " + std::string(domain) + " is not among identity.trust_domains");
+      }
+      shown.spiffe = uri;
+    }
+    for (const std::string& name : certificate.dns_names) {
+      if (!IsPrintable(name)) return Invalid("a DNS name in the client certificate has a byte that has no place there");
+      // A wildcard or a dot at the end is no host's name, and so nobody's.
+      std::string lower = LowerCase(name);
+      if (IsDnsName(lower)) shown.dns_names.push_back(std::move(lower));
+    }
+  }
+  if (peer.bearer.has_value()) {
+    if (!IsSubject(peer.bearer->subject)) {
+      return Invalid("the bearer token's sub is longer than 1024 bytes or has a byte that has no place there");
+    }
+    shown.bearer = &*peer.bearer;
+  }
+
+  Found found;
+  const Entries& entries = *entries_;
+  if (!shown.spiffe.empty()) Entries::TryAll(entries.by_spiffe, shown.spiffe, shown, found);
+  for (const std::string& name : shown.dns_names) Entries::TryAll(entries.by_dns, name, shown, found);
+  if (shown.bearer != nullptr) {
+    const BearerFacts& bearer = *shown.bearer;
+    Entries::TryAll(entries.by_subject, SubjectKey(bearer.issuer, bearer.subject), shown, found);
+    if (!entries.by_claim.empty()) {
+      for (const auto& [name, value] : bearer.claims) {
+        Entries::TryAll(entries.by_claim, ClaimKey(bearer.issuer, name, value), shown, found);
+      }
+    }
+  }
+  for (const Entries::Entry& each : entries.open) Try(*each.rule, *each.identity, shown, found);
+  if (found.is_ambiguous()) return Unknown("what was shown matches more than one caller of the policy");
+  if (!found.caller().has_value()) return Unknown("what was shown matches no caller of the policy");
+  return *std::move(found.caller());
 }
 
 }  // namespace tokenbroker

@@ -9,69 +9,160 @@ namespace tokenbroker {
 namespace {
 
 const WallTime kNow = FromMicros(1'764'000'000'000'000);
+const WallTime kLater = kNow + hours(1);
+
+IdentityRule Certificate(PatternKind kind, const std::string& text) {
+  IdentityRule rule;
+  rule.certificate = *TextPattern::Parse(kind, text);
+  return rule;
+}
+IdentityRule Spiffe(const std::string& path) { return Certificate(PatternKind::kSpiffe, "spiffe://" + path); }
+IdentityRule Dns(const std::string& name) { return Certificate(PatternKind::kDns, name); }
+IdentityRule AndJwt(IdentityRule rule, const std::string& subject,
+                    const std::map<std::string, std::string>& claims = {}) {
+  rule.jwt.emplace();
+  rule.jwt->issuer = "https://idp";
+  if (!subject.empty()) rule.jwt->subject = *TextPattern::Parse(PatternKind::kJwt, subject);
+  for (const auto& [name, text] : claims) rule.jwt->claims.emplace(name, *TextPattern::Parse(PatternKind::kJwt, text));
+  return rule;
+}
+IdentityRule Jwt(const std::string& subject, const std::map<std::string, std::string>& claims = {}) {
+  return AndJwt({}, subject, claims);
+}
+CallerRule Rule(const std::string& name, std::vector<IdentityRule> identities) {
+  return {*CallerName::Parse(name), std::move(identities)};
+}
 
 const std::vector<CallerRule>& Rules() {
-  static const auto* const kRules =
-      new std::vector<CallerRule>{{"payments", {"spiffe://test/payments", "spiffe://test/pay"}, {}},
-                                  {"web", {"spiffe://test/web"}, {"web.example", "www.example"}},
-                                  {"ci", {}, {"ci.example"}}};
+  static const auto* const kRules = new std::vector<CallerRule>{
+      Rule("payments", {Spiffe("test/payments"), Spiffe("test/pay")}),
+      Rule("web", {Spiffe("test/web"), Dns("web.example"), Dns("www.example")}),
+      Rule("ci", {Dns("ci.example")}),
+      Rule("team-{team}", {Spiffe("test/ns/{team}/sa/*"), Dns("{team}.teams.example"),
+                           Jwt("system:serviceaccount:{team}:deploy", {{"kubernetes.io/namespace", "{team}"}})}),
+      Rule("both", {AndJwt(Spiffe("test/both"), "both")}),
+      Rule("other-both", {AndJwt(Spiffe("test/other"), "other")}),
+      Rule("pair-{x}", {AndJwt(Spiffe("test/pair/{x}"), "pair:{x}")}),
+      Rule("job", {Jwt("", {{"project_path", "acme/job"}, {"ref_protected", "true"}})}),
+      Rule("robot", {Jwt("robot")}),
+  };
   return *kRules;
+}
+
+PeerFacts Shows(std::vector<std::string> uris, std::vector<std::string> dns_names = {},
+                std::optional<WallTime> not_after = kLater) {
+  return {CertificateFacts{std::move(uris), std::move(dns_names), not_after}, {}};
+}
+PeerFacts And(PeerFacts peer, std::string subject, std::map<std::string, std::string> claims = {},
+              std::string issuer = "https://idp") {
+  peer.bearer = BearerFacts{std::move(issuer), std::move(subject), std::move(claims)};
+  return peer;
+}
+PeerFacts Bears(std::string subject, std::map<std::string, std::string> claims = {}) {
+  return And({}, std::move(subject), std::move(claims));
+}
+
+std::string ToText(const Caller& caller) {
+  std::string text = caller.name + " " + caller.identity;
+  if (!caller.rule.empty()) text += " of " + caller.rule;
+  for (const auto& [name, caught] : caller.captures) text.append(" ").append(name).append("=").append(caught);
+  return text;
 }
 
 struct Row {
   std::string name;
   PeerFacts peer;
-  std::string want;  // "caller identity", or the reason of the error.
+  std::string want;  // ToText, or the reason of the error.
   absl::StatusCode code = absl::StatusCode::kOk;
 };
 
-class AuthenticateTest : public testing::TestWithParam<Row> {};
+class RecogniseTest : public testing::TestWithParam<Row> {};
 
-TEST_P(AuthenticateTest, Recognises) {
+TEST_P(RecogniseTest, Recognises) {
   const Row& row = GetParam();
-  const absl::StatusOr<Caller> caller = Authenticate(row.peer, Rules(), kNow);
+  const absl::StatusOr<Caller> caller = CallerIndex(Rules(), {}).Recognise(row.peer, kNow);
   EXPECT_EQ(caller.status().code(), row.code) << caller.status();
-  if (caller.ok()) {
-    EXPECT_EQ(caller->name + " " + caller->identity, row.want);
-  } else {
-    EXPECT_EQ(ReasonOf(caller.status()), row.want) << caller.status();
-  }
+  EXPECT_EQ(caller.ok() ? ToText(*caller) : ReasonOf(caller.status()), row.want) << caller.status();
 }
 
 constexpr auto kAuth = absl::StatusCode::kUnauthenticated;
 constexpr auto kDenied = absl::StatusCode::kPermissionDenied;
-const WallTime kLater = kNow + hours(1);
+const std::map<std::string, std::string> kBlue = {{"kubernetes.io/namespace", "blue"}};
 
 INSTANTIATE_TEST_SUITE_P(
-    Peers, AuthenticateTest,
+    Peers, RecogniseTest,
     testing::ValuesIn<Row>({
-        {"Spiffe", {{"spiffe://test/payments"}, {}, kLater}, "payments spiffe://test/payments"},
-        {"SecondSpiffe", {{"spiffe://test/pay"}, {}, kLater}, "payments spiffe://test/pay"},
-        {"Dns", {{}, {"ci.example"}, kLater}, "ci dns:ci.example"},
-        {"DnsWithoutCase", {{}, {"other", "CI.Example"}, kLater}, "ci dns:ci.example"},
-        {"TwoNamesOneCaller", {{}, {"www.example", "web.example"}, kLater}, "web dns:www.example"},
-        {"SpiffeAndDnsOfOne", {{"spiffe://test/web"}, {"web.example"}, kLater}, "web spiffe://test/web"},
-        {"OtherUriAndDns", {{"https://a", "urn:b"}, {"ci.example"}, kLater}, "ci dns:ci.example"},
-        {"SpiffeWithCase", {{"spiffe://test/Payments"}, {}, kLater}, "UNKNOWN_CALLER", kDenied},
-        {"SpiffePrefix", {{"spiffe://test/payments/x"}, {}, kLater}, "UNKNOWN_CALLER", kDenied},
-        {"DnsSuffix", {{}, {"a.ci.example"}, kLater}, "UNKNOWN_CALLER", kDenied},
-        {"Wildcard", {{}, {"*.example"}, kLater}, "UNKNOWN_CALLER", kDenied},
-        {"Nothing", {{}, {}, kLater}, "UNKNOWN_CALLER", kDenied},
-        {"TwoCallers", {{"spiffe://test/web"}, {"ci.example"}, kLater}, "UNKNOWN_CALLER", kDenied},
-        {"TwoCallersByName", {{}, {"ci.example", "web.example"}, kLater}, "UNKNOWN_CALLER", kDenied},
-        {"TwoUris", {{"spiffe://test/web", "https://a"}, {}, kLater}, "IDENTITY_INVALID", kAuth},
-        {"TwoSpiffe", {{"spiffe://test/web", "spiffe://test/pay"}, {}, kLater}, "IDENTITY_INVALID", kAuth},
-        {"HiddenSpiffe", {{"https://a", "SPIFFE://test/web"}, {}, kLater}, "IDENTITY_INVALID", kAuth},
-        {"UpperTrustDomain", {{"spiffe://Test/web"}, {}, kLater}, "IDENTITY_INVALID", kAuth},
-        {"NoPath", {{"spiffe://test"}, {"ci.example"}, kLater}, "IDENTITY_INVALID", kAuth},
-        {"NulInUri", {{std::string("spiffe://test/web\0x", 19)}, {}, kLater}, "IDENTITY_INVALID", kAuth},
-        {"NulInDns", {{}, {std::string("ci.example\0.evil", 16)}, kLater}, "IDENTITY_INVALID", kAuth},
-        {"HighByteInDns", {{}, {"\xff\xfe", "ci.example"}, kLater}, "IDENTITY_INVALID", kAuth},
-        {"EndsNow", {{"spiffe://test/web"}, {}, kNow}, "CERTIFICATE_EXPIRED", kAuth},
-        {"OneMicrosecondLeft", {{"spiffe://test/web"}, {}, kNow + Duration(1)}, "web spiffe://test/web"},
-        {"NoEnd", {{"spiffe://test/web"}, {}, std::nullopt}, "CERTIFICATE_EXPIRED", kAuth},
+        {"Spiffe", Shows({"spiffe://test/payments"}), "payments spiffe://test/payments"},
+        {"SecondSpiffe", Shows({"spiffe://test/pay"}), "payments spiffe://test/pay"},
+        {"Dns", Shows({}, {"ci.example"}), "ci dns:ci.example"},
+        {"DnsWithoutCase", Shows({}, {"other", "CI.Example"}), "ci dns:ci.example"},
+        {"TwoNamesOneCaller", Shows({}, {"www.example", "web.example"}), "web dns:www.example"},
+        {"SpiffeAndDnsOfOne", Shows({"spiffe://test/web"}, {"web.example"}), "web spiffe://test/web"},
+        {"OtherUriAndDns", Shows({"https://a", "urn:b"}, {"ci.example"}), "ci dns:ci.example"},
+        {"SpiffeWithCase", Shows({"spiffe://test/Payments"}), "UNKNOWN_CALLER", kDenied},
+        {"SpiffePrefix", Shows({"spiffe://test/payments/x"}), "UNKNOWN_CALLER", kDenied},
+        {"DnsSuffix", Shows({}, {"a.ci.example"}), "UNKNOWN_CALLER", kDenied},
+        {"Wildcard", Shows({}, {"*.example"}), "UNKNOWN_CALLER", kDenied},
+        {"TrailingDot", Shows({}, {"ci.example."}), "UNKNOWN_CALLER", kDenied},
+        {"NoName", Shows({}), "UNKNOWN_CALLER", kDenied},
+        {"TwoCallers", Shows({"spiffe://test/web"}, {"ci.example"}), "UNKNOWN_CALLER", kDenied},
+        {"TwoCallersByName", Shows({}, {"ci.example", "web.example"}), "UNKNOWN_CALLER", kDenied},
+        {"TwoUris", Shows({"spiffe://test/web", "https://a"}), "IDENTITY_INVALID", kAuth},
+        {"TwoSpiffe", Shows({"spiffe://test/web", "spiffe://test/pay"}), "IDENTITY_INVALID", kAuth},
+        {"HiddenSpiffe", Shows({"https://a", "SPIFFE://test/web"}), "IDENTITY_INVALID", kAuth},
+        {"UpperTrustDomain", Shows({"spiffe://Test/web"}), "IDENTITY_INVALID", kAuth},
+        {"NoPath", Shows({"spiffe://test"}, {"ci.example"}), "IDENTITY_INVALID", kAuth},
+        {"NulInUri", Shows({std::string("spiffe://test/web\0x", 19)}), "IDENTITY_INVALID", kAuth},
+        {"NulInDns", Shows({}, {std::string("ci.example\0.evil", 16)}), "IDENTITY_INVALID", kAuth},
+        {"HighByteInDns", Shows({}, {"\xff\xfe", "ci.example"}), "IDENTITY_INVALID", kAuth},
+        {"EndsNow", Shows({"spiffe://test/web"}, {}, kNow), "CERTIFICATE_EXPIRED", kAuth},
+        {"OneMicrosecondLeft", Shows({"spiffe://test/web"}, {}, kNow + Duration(1)), "web spiffe://test/web"},
+        {"NoEnd", Shows({"spiffe://test/web"}, {}, std::nullopt), "CERTIFICATE_EXPIRED", kAuth},
+        {"Nothing", PeerFacts(), "IDENTITY_INVALID", kAuth},
+        {"Capture", Shows({"spiffe://test/ns/blue/sa/x"}),
+         "team-blue spiffe://test/ns/blue/sa/x of team-{team} team=blue"},
+        {"CaptureOfDns", Shows({}, {"Blue.teams.example"}),
+         "team-blue dns:blue.teams.example of team-{team} team=blue"},
+        {"CaptureWithCase", Shows({"spiffe://test/ns/Blue/sa/x"}), "UNKNOWN_CALLER", kDenied},
+        {"CaptureTooLong", Shows({"spiffe://test/ns/" + std::string(60, 'a') + "/sa/x"}), "UNKNOWN_CALLER", kDenied},
+        {"TwoTeams", Shows({}, {"blue.teams.example", "red.teams.example"}), "UNKNOWN_CALLER", kDenied},
+        {"OneTeamTwice", Shows({"spiffe://test/ns/blue/sa/x"}, {"blue.teams.example"}),
+         "team-blue spiffe://test/ns/blue/sa/x of team-{team} team=blue"},
+        {"TwoTeamsByKind", Shows({"spiffe://test/ns/blue/sa/x"}, {"red.teams.example"}), "UNKNOWN_CALLER", kDenied},
+        {"Bearer", Bears("robot"), "robot jwt:https://idp robot"},
+        {"OtherIssuer", And({}, "robot", {}, "https://idp/"), "UNKNOWN_CALLER", kDenied},
+        {"BearerCaptures", Bears("system:serviceaccount:blue:deploy", kBlue),
+         "team-blue jwt:https://idp system:serviceaccount:blue:deploy of team-{team} team=blue"},
+        {"CapturesDisagree", Bears("system:serviceaccount:red:deploy", kBlue), "UNKNOWN_CALLER", kDenied},
+        {"ClaimMissing", Bears("system:serviceaccount:blue:deploy"), "UNKNOWN_CALLER", kDenied},
+        {"Claims", Bears("any", {{"project_path", "acme/job"}, {"ref_protected", "true"}, {"ref", "main"}}),
+         "job jwt:https://idp any"},
+        {"ClaimDiffers", Bears("any", {{"project_path", "acme/job"}, {"ref_protected", "false"}}), "UNKNOWN_CALLER",
+         kDenied},
+        {"Both", And(Shows({"spiffe://test/both"}), "both"), "both spiffe://test/both jwt:https://idp both"},
+        {"CertificateAlone", Shows({"spiffe://test/both"}), "UNKNOWN_CALLER", kDenied},
+        {"TokenAlone", Bears("both"), "UNKNOWN_CALLER", kDenied},
+        {"OneOfEach", And(Shows({"spiffe://test/both"}), "other"), "UNKNOWN_CALLER", kDenied},
+        {"OneNameThroughout", And(Shows({"spiffe://test/pair/a"}), "pair:a"),
+         "pair-a spiffe://test/pair/a jwt:https://idp pair:a of pair-{x} x=a"},
+        {"TwoNamesThroughout", And(Shows({"spiffe://test/pair/a"}), "pair:b"), "UNKNOWN_CALLER", kDenied},
+        {"BothOfTwoCallers", And(Shows({"spiffe://test/web"}), "robot"), "UNKNOWN_CALLER", kDenied},
+        {"TokenOfNobody", And(Shows({"spiffe://test/web"}), "nobody"), "web spiffe://test/web"},
+        {"ExpiredWithToken", And(Shows({"spiffe://test/web"}, {}, kNow), "robot"), "CERTIFICATE_EXPIRED", kAuth},
+        {"BadCertificateWithToken", And(Shows({"spiffe://test"}), "robot"), "IDENTITY_INVALID", kAuth},
+        {"NulInSubject", Bears(std::string("robot\0", 6)), "IDENTITY_INVALID", kAuth},
+        {"LongSubject", Bears(std::string(1025, 'a')), "IDENTITY_INVALID", kAuth},
     }),
     [](const auto& info) { return info.param.name; });
+
+TEST(TrustDomainTest, OtherOnesAreNotHeard) {
+  const CallerIndex index(Rules(), {"example.org", "test"});
+  EXPECT_TRUE(index.Recognise(Shows({"spiffe://test/web"}), kNow).ok());
+  for (const char* const id : {"spiffe://test.example.org/web", "spiffe://tes/web", "spiffe://other/web"}) {
+    EXPECT_EQ(ReasonOf(index.Recognise(Shows({id}), kNow).status()), "IDENTITY_INVALID") << id;
+  }
+  EXPECT_TRUE(index.Recognise(Shows({}, {"ci.example"}), kNow).ok());
+}
 
 TEST(IdentityTextTest, SpiffeIds) {
   for (const char* good :

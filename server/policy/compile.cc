@@ -9,8 +9,8 @@
 #include "server/base/error.h"
 #include "server/base/time_text.h"
 #include "server/domain/expiry.h"
-#include "server/domain/identity_text.h"
 #include "server/domain/scope.h"
+#include "server/policy/compile_callers.h"
 #include "server/policy/engine.h"
 
 namespace tokenbroker {
@@ -53,9 +53,9 @@ class Compiler {
   }
 
   absl::StatusOr<CompiledPolicy> Run() && {
-    for (int i = 0; i < source_.callers_size(); ++i) {
-      if (absl::Status bad = AddCaller(source_.callers(i), Item("callers", i)); !bad.ok()) return bad;
-    }
+    absl::StatusOr<std::vector<CallerRule>> callers = CompileCallers(source_);
+    if (!callers.ok()) return callers.status();
+    out_.callers = *std::move(callers);
     // A protobuf map has no order; errors and decisions shall have one.
     const std::map<std::string, pb::Role> roles(source_.roles().begin(), source_.roles().end());
     for (const auto& [name, role] : roles) {
@@ -79,7 +79,6 @@ class Compiler {
   }
 
  private:
-  absl::Status AddCaller(const pb::CallerRule& caller, const std::string& at);
   absl::Status AddRole(const std::string& name, const pb::Role& role);
   absl::Status AddBinding(const pb::Binding& binding, const std::string& at);
   absl::StatusOr<CompiledGrant> CompileRule(const pb::Grant& grant, const std::string& at, bool is_deny) const;
@@ -88,43 +87,9 @@ class Compiler {
 
   const pb::Policy& source_;
   CompiledPolicy out_;
-  std::map<std::string, std::string> identities_;  // To the caller that has it.
   std::map<std::string, std::vector<std::shared_ptr<const CompiledGrant>>> roles_;
   std::map<std::string, std::set<std::string>> bound_;  // A caller's roles.
 };
-
-absl::Status Compiler::AddCaller(const pb::CallerRule& caller, const std::string& at) {
-  if (!IsName(caller.name(), 64, ".-")) return Bad(at + ".name", "must be 1 to 64 characters of [a-z0-9.-]");
-  for (const CallerRule& other : out_.callers) {
-    if (other.name == caller.name()) return Bad(at + ".name", "a second caller " + Quote(caller.name()));
-  }
-  if (caller.identities().empty()) return Bad(at + ".identities", "at least one identity is required");
-  CallerRule rule;
-  rule.name = caller.name();
-  for (int i = 0; i < caller.identities_size(); ++i) {
-    const pb::Identity& identity = caller.identities(i);
-    const std::string here = Item(at + ".identities", i);
-    if (identity.spiffe().empty() == identity.dns().empty())
-      return Bad(here, "exactly one of spiffe and dns is required");
-    std::string key;
-    if (identity.dns().empty()) {
-      if (!IsSpiffeId(identity.spiffe())) return Bad(here + ".spiffe", "must have the form spiffe://trust.domain/path");
-      key = identity.spiffe();
-      rule.spiffe_ids.push_back(key);
-    } else {
-      const std::string name = LowerCase(identity.dns());
-      if (!IsDnsName(name)) return Bad(here + ".dns", "must be a host name without wildcards");
-      key = "dns:" + name;
-      rule.dns_names.push_back(name);
-    }
-    const auto [known, is_new] = identities_.emplace(key, caller.name());
-    if (!is_new && known->second != caller.name()) {
-      return Bad(here, "the caller " + Quote(known->second) + " has the same identity " + Quote(key));
-    }
-  }
-  out_.callers.push_back(std::move(rule));
-  return absl::OkStatus();
-}
 
 absl::Status Compiler::AddRole(const std::string& name, const pb::Role& role) {
   const std::string at = "roles." + name;
@@ -149,7 +114,8 @@ absl::Status Compiler::AddBinding(const pb::Binding& binding, const std::string&
   }
   for (int i = 0; i < binding.callers_size(); ++i) {
     const std::string& name = binding.callers(i);
-    if (std::none_of(out_.callers.begin(), out_.callers.end(), [&](const auto& each) { return each.name == name; })) {
+    if (std::none_of(out_.callers.begin(), out_.callers.end(),
+                     [&](const auto& each) { return each.name.text() == name; })) {
       return Bad(Item(at + ".callers", i), "there is no caller " + Quote(name));
     }
     bound_[name].insert(binding.roles().begin(), binding.roles().end());

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "server/base/clock.h"
 #include "server/domain/caller.h"
+#include "server/domain/caller_rule.h"
 #include "server/domain/target.h"
 #include "tokenbroker/config/v1/policy.pb.h"
 

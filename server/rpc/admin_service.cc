@@ -10,7 +10,7 @@ grpc::ServerWriteReactor<v1::ExportAuditResponse>* AdminService::ExportAudit(grp
                                                                              const v1::ExportAuditRequest* request) {
   reception_.Note("ExportAudit", *request);
   const std::shared_ptr<AuditStream> stream = AuditStream::Begin(reception_);
-  const absl::StatusOr<Caller> caller = reception_.CallerOf(*context);
+  const absl::StatusOr<Caller> caller = reception_.Admit(*context, stream->place());
   if (!caller.ok()) return stream->Fail(caller.status());
   absl::StatusOr<AuditQuery> query = ToAuditQuery(*request);
   if (!query.ok()) return stream->Fail(query.status());
@@ -21,7 +21,7 @@ grpc::ServerUnaryReactor* AdminService::ListUnknownTokens(grpc::CallbackServerCo
                                                           const v1::ListUnknownTokensRequest* request,
                                                           v1::ListUnknownTokensResponse* response) {
   const std::shared_ptr<UnaryCall> call = reception_.Begin(*context, "ListUnknownTokens", *request);
-  const absl::StatusOr<Caller> caller = reception_.CallerOf(*context);
+  const absl::StatusOr<Caller> caller = reception_.Admit(*context, call->place());
   if (!caller.ok()) return call->Fail(caller.status());
   const absl::StatusOr<UnknownPage> page = ToUnknownPage(*request);
   if (!page.ok()) return reception_.Refuse(*call, "ListUnknownTokens", *caller, page.status());
@@ -35,7 +35,7 @@ grpc::ServerUnaryReactor* AdminService::AdoptTokens(grpc::CallbackServerContext*
                                                     const v1::AdoptTokensRequest* request,
                                                     v1::AdoptTokensResponse* response) {
   const std::shared_ptr<UnaryCall> call = reception_.Begin(*context, "AdoptTokens", *request);
-  const absl::StatusOr<Caller> caller = reception_.CallerOf(*context);
+  const absl::StatusOr<Caller> caller = reception_.Admit(*context, call->place());
   if (!caller.ok()) return call->Fail(caller.status());
   return call->Run<std::vector<Token>>(
       reception_.broker().scope(),
@@ -50,7 +50,7 @@ grpc::ServerUnaryReactor* AdminService::RevokeUnknownTokens(grpc::CallbackServer
                                                             const v1::RevokeUnknownTokensRequest* request,
                                                             v1::RevokeUnknownTokensResponse* response) {
   const std::shared_ptr<UnaryCall> call = reception_.Begin(*context, "RevokeUnknownTokens", *request);
-  const absl::StatusOr<Caller> caller = reception_.CallerOf(*context);
+  const absl::StatusOr<Caller> caller = reception_.Admit(*context, call->place());
   if (!caller.ok()) return call->Fail(caller.status());
   return call->Run<std::vector<Token>>(
       reception_.broker().scope(),

@@ -25,6 +25,9 @@ class AuditStream final : public grpc::ServerWriteReactor<v1::ExportAuditRespons
     return stream;
   }
 
+  // The caller's place, which the stream keeps to its end.
+  CallPlace& place() { return place_; }
+
   AuditStream* Fail(const absl::Status& status) {
     End(status);
     return this;
@@ -85,11 +88,13 @@ class AuditStream final : public grpc::ServerWriteReactor<v1::ExportAuditRespons
     reception_.Logged("ExportAudit", caller_)(status);
     grpc::Status end = ToGrpc(status);
     reception_.metrics().RpcEnded("ExportAudit", CodeName(end.error_code()), reception_.clock().Boot() - began_);
+    place_.GiveBack();
     Finish(std::move(end));
   }
 
   const Reception& reception_;
   const BootTime began_;
+  CallPlace place_;
   Caller caller_;
   AuditQuery query_;
   std::vector<AuditRecord> page_;

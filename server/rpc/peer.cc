@@ -66,13 +66,14 @@ class Ends {
 
 }  // namespace
 
-PeerFacts PeerFactsOf(const grpc::AuthContext& context) {
+std::optional<CertificateFacts> CertificateOf(const grpc::AuthContext& context) {
   static auto* const ends = new Ends;
-  PeerFacts facts;
+  const std::vector<std::string> certificates = Values(context, GRPC_X509_PEM_CERT_PROPERTY_NAME);
+  if (certificates.empty()) return std::nullopt;
+  CertificateFacts facts;
   facts.uris = Values(context, GRPC_PEER_URI_PROPERTY_NAME);
   facts.dns_names = Values(context, GRPC_PEER_DNS_PROPERTY_NAME);
-  const std::vector<std::string> certificates = Values(context, GRPC_X509_PEM_CERT_PROPERTY_NAME);
-  if (!certificates.empty()) facts.not_after = ends->Of(certificates.front());
+  facts.not_after = ends->Of(certificates.front());
   return facts;
 }
 

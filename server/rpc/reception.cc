@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "server/base/error.h"
-#include "server/identity/authenticator.h"
+#include "server/rpc/bearer_header.h"
 #include "server/rpc/message_text.h"
 #include "server/rpc/peer.h"
 
@@ -24,7 +24,27 @@ absl::Status CheckMetadata(const grpc::CallbackServerContext& context) {
                    std::to_string(kMetadataMaxBytes) + " are taken");
 }
 
+// What the log says is not for one who is not known: not what the policy says, nor what of a token was wrong. That its
+// certificate has ended, and when, a peer knows.
+absl::Status ForThePeer(const absl::Status& status, std::string_view reason) {
+  if (reason == "CERTIFICATE_EXPIRED") return status;
+  return Error(status.code(), reason,
+               absl::IsPermissionDenied(status) ? "who calls is no caller of the policy"
+                                                : "what was shown does not prove who calls");
+}
+
 }  // namespace
+
+struct Reception::Known {
+  Known(std::shared_ptr<const Policy> of, const std::vector<std::string>& trust_domains)
+      : policy(std::move(of)), callers(policy->callers(), trust_domains) {}
+
+  const std::shared_ptr<const Policy> policy;
+  const CallerIndex callers;
+};
+
+Reception::Reception(ServiceParts parts, ReceptionOptions options)
+    : parts_(parts), options_(std::move(options)), places_(options_.max_calls_per_caller) {}
 
 void Reception::Note(std::string_view method, const google::protobuf::Message& request) const {
   if (!parts_.log.Writes(LogLevel::kTrace)) return;
@@ -37,27 +57,51 @@ std::shared_ptr<UnaryCall> Reception::Begin(const grpc::CallbackServerContext& c
   return UnaryCall::Begin(context, method, parts_.clock, parts_.metrics);
 }
 
-absl::StatusOr<Caller> Reception::CallerOf(const grpc::CallbackServerContext& context) const {
+std::shared_ptr<const Reception::Known> Reception::KnownCallers() const {
+  std::shared_ptr<const Policy> policy = parts_.policies.Current();
+  const std::lock_guard lock(mutex_);
+  if (known_ == nullptr || known_->policy != policy) {
+    known_ = std::make_shared<const Known>(std::move(policy), options_.trust_domains);
+  }
+  return known_;
+}
+
+absl::StatusOr<Caller> Reception::Recognise(const grpc::CallbackServerContext& context) const {
+  PeerFacts peer;
+  const std::shared_ptr<const grpc::AuthContext> auth = context.auth_context();
+  if (auth != nullptr) peer.certificate = CertificateOf(*auth);
+  const WallTime now = parts_.clock.Now();
+  const absl::StatusOr<std::optional<std::string_view>> token = BearerTokenIn(context.client_metadata());
+  if (!token.ok()) return token.status();
+  if (token->has_value()) {
+    if (parts_.bearers == nullptr) {
+      return Error(absl::StatusCode::kUnauthenticated, "TOKEN_INVALID",
+                   "a bearer token was shown, and the configuration names no issuer");
+    }
+    absl::StatusOr<BearerFacts> bearer = parts_.bearers->Verify(**token, now);
+    if (!bearer.ok()) return bearer.status();
+    peer.bearer = *std::move(bearer);
+  }
+  return KnownCallers()->callers.Recognise(peer, now);
+}
+
+absl::StatusOr<Caller> Reception::Admit(const grpc::CallbackServerContext& context, CallPlace& place) const {
   const absl::Status metadata = CheckMetadata(context);
   if (!metadata.ok()) return metadata;
-  const std::shared_ptr<const grpc::AuthContext> auth = context.auth_context();
-  const std::shared_ptr<const Policy> policy = parts_.policies.Current();
-  absl::StatusOr<Caller> caller =
-      auth == nullptr
-          ? Error(absl::StatusCode::kUnauthenticated, "IDENTITY_INVALID", "no client certificate was presented")
-          : Authenticate(PeerFactsOf(*auth), policy->callers(), parts_.clock.Now());
+  absl::StatusOr<Caller> caller = Recognise(context);
   if (!caller.ok()) {
     const std::string reason = ReasonOf(caller.status());
     parts_.metrics.AuthenticationFailed(reason);
     parts_.log.Info("caller not recognised",
                     {{"peer", context.peer()}, {"reason", reason}, {"error", std::string(caller.status().message())}});
-    // What the log says of the policy is not for one whom the policy does not know.
-    if (absl::IsPermissionDenied(caller.status())) {
-      return Error(absl::StatusCode::kPermissionDenied, reason,
-                   "the client certificate matches no caller of the policy");
-    }
+    return ForThePeer(caller.status(), reason);
   }
-  return caller;
+  place = places_.Take(caller->name);
+  if (place) return caller;
+  parts_.log.Info("too many calls", {{"caller", caller->name}});
+  return Error(absl::StatusCode::kResourceExhausted, "TOO_MANY_CALLS",
+               "the caller has " + std::to_string(places_.most()) + " calls at work, the most that are taken")
+      .RetryAfter(seconds(1));
 }
 
 grpc::ServerUnaryReactor* Reception::Refuse(UnaryCall& call, std::string method, const Caller& caller,

@@ -4,12 +4,16 @@
 #include <grpcpp/server_context.h>
 
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "server/broker/broker.h"
+#include "server/identity/authenticator.h"
 #include "server/identity/bearer.h"
+#include "server/rpc/call_places.h"
 #include "server/rpc/unary.h"
 
 namespace google::protobuf {
@@ -25,13 +29,18 @@ struct ServiceParts {
   Clock& clock;
   Metrics& metrics;
   Log& log;
-  BearerVerifier* bearers = nullptr;  // Null: no bearer token is taken.
+  BearerVerifier* bearers = nullptr;  // None: bearer tokens are refused.
+};
+
+struct ReceptionOptions {
+  std::vector<std::string> trust_domains;  // Lower case; empty: whatever the client authorities vouch for.
+  int max_calls_per_caller = 256;          // At work at a time.
 };
 
 // Thread-safe.
 class Reception {
  public:
-  explicit Reception(ServiceParts parts) : parts_(parts) {}
+  Reception(ServiceParts parts, ReceptionOptions options);
 
   Broker& broker() const { return parts_.broker; }
   Clock& clock() const { return parts_.clock; }
@@ -41,9 +50,12 @@ class Reception {
   void Note(std::string_view method, const google::protobuf::Message& request) const;
   std::shared_ptr<UnaryCall> Begin(const grpc::CallbackServerContext& context, std::string_view method,
                                    const google::protobuf::Message& request) const;
-  // Who calls: by the certificate, on every call anew. Metadata over 16 KiB is RESOURCE_EXHAUSTED, reason
-  // METADATA_TOO_LARGE.
-  absl::StatusOr<Caller> CallerOf(const grpc::CallbackServerContext& context) const;
+  // Who calls, by certificate and bearer token, on every call anew; and a place for the call. Besides what
+  // CallerIndex::Recognise says, in texts that tell the caller no more than the reason:
+  //   UNAUTHENTICATED, TOKEN_INVALID           the bearer token
+  //   RESOURCE_EXHAUSTED, METADATA_TOO_LARGE   more than 16 KiB
+  //   RESOURCE_EXHAUSTED, TOO_MANY_CALLS       the caller has max_calls_per_caller at work; others are not concerned
+  absl::StatusOr<Caller> Admit(const grpc::CallbackServerContext& context, CallPlace& place) const;
   // Ends a call whose request cannot be one.
   grpc::ServerUnaryReactor* Refuse(UnaryCall& call, std::string method, const Caller& caller,
                                    const absl::Status& status) const;
@@ -51,7 +63,17 @@ class Reception {
   UnaryCall::OnEnd Logged(std::string method, const Caller& caller) const;
 
  private:
-  ServiceParts parts_;
+  struct Known;
+
+  // The callers of the policy of now; made anew when that has changed.
+  std::shared_ptr<const Known> KnownCallers() const;
+  absl::StatusOr<Caller> Recognise(const grpc::CallbackServerContext& context) const;
+
+  const ServiceParts parts_;
+  const ReceptionOptions options_;
+  mutable CallPlaces places_;
+  mutable std::mutex mutex_;
+  mutable std::shared_ptr<const Known> known_;
 };
 
 }  // namespace tokenbroker

@@ -33,15 +33,20 @@ RpcTest::RpcTest() {
   WriteFileOrDie(path("server.pem"), certificate.certificate_pem);
   WriteFileOrDie(path("server.key"), certificate.key_pem);
   WriteFileOrDie(path("ca.pem"), authority_.certificate_pem());
-  absl::StatusOr<std::unique_ptr<RpcServer>> server =
-      RpcServer::Start(Options(), {*broker_, *policies_, loop_, metrics_, log_});
-  EXPECT_TRUE(server.ok()) << server.status();
-  if (server.ok()) server_ = *std::move(server);
+  StartServer(Options());
 }
 
 RpcTest::~RpcTest() {
   server_.reset();
   std::filesystem::remove_all(folder_);
+}
+
+void RpcTest::StartServer(const RpcServerOptions& options, BearerVerifier* bearers) {
+  server_.reset();
+  absl::StatusOr<std::unique_ptr<RpcServer>> server =
+      RpcServer::Start(options, {*broker_, *policies_, loop_, metrics_, log_, bearers});
+  ASSERT_TRUE(server.ok()) << server.status();
+  server_ = *std::move(server);
 }
 
 RpcServerOptions RpcTest::Options() const {
@@ -54,14 +59,16 @@ RpcServerOptions RpcTest::Options() const {
 }
 
 std::shared_ptr<grpc::Channel> RpcTest::ChannelOf(const TestCertificateSpec* spec, TestAuthority* signer) {
+  return ChannelWith(spec == nullptr ? TestCertificate() : (signer == nullptr ? authority_ : *signer).Issue(*spec));
+}
+
+std::shared_ptr<grpc::Channel> RpcTest::ChannelWith(const TestCertificate& certificate,
+                                                    const grpc::ChannelArguments& more) {
   grpc::SslCredentialsOptions tls;
   tls.pem_root_certs = authority_.certificate_pem();
-  if (spec != nullptr) {
-    const TestCertificate certificate = (signer == nullptr ? authority_ : *signer).Issue(*spec);
-    tls.pem_cert_chain = certificate.certificate_pem;
-    tls.pem_private_key = certificate.key_pem;
-  }
-  grpc::ChannelArguments arguments;
+  tls.pem_cert_chain = certificate.certificate_pem;
+  tls.pem_private_key = certificate.key_pem;
+  grpc::ChannelArguments arguments = more;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   return grpc::CreateCustomChannel(address(), grpc::SslCredentials(tls), arguments);
 }

@@ -37,11 +37,15 @@ class RpcTest : public BrokerTest {
   ~RpcTest() override;
 
   RpcServerOptions Options() const;
+  // Another server in the place of the one that runs.
+  void StartServer(const RpcServerOptions& options, BearerVerifier* bearers = nullptr);
   std::string address() const { return "127.0.0.1:" + std::to_string(server_->port()); }
   std::string path(const std::string& name) const { return folder_ + "/" + name; }
 
   // A channel of its own connection. Without a certificate if `spec` is null.
   std::shared_ptr<grpc::Channel> ChannelOf(const TestCertificateSpec* spec, TestAuthority* signer = nullptr);
+  std::shared_ptr<grpc::Channel> ChannelWith(const TestCertificate& certificate,
+                                             const grpc::ChannelArguments& more = {});
   std::unique_ptr<v1::TokenService::Stub> StubOf(const TestCertificateSpec& spec);
 
   // Calls on a thread of its own, while this one runs the broker.

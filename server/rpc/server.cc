@@ -10,10 +10,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "server/rpc/admin_service.h"
+#include "server/rpc/connection_door.h"
 #include "server/rpc/token_service.h"
 
 namespace tokenbroker {
@@ -25,6 +27,7 @@ constexpr int kRequestMaxBytes = 256 << 10;
 constexpr int kMetadataHardMaxBytes = 64 << 10;
 constexpr int kStreamsPerConnection = 1000;
 constexpr Duration kConnectionGrace = seconds(60);
+constexpr Duration kWarnEvery = minutes(1);
 
 struct FreeContext {
   void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
@@ -71,59 +74,85 @@ std::shared_ptr<grpc::ServerCredentials> Credentials(const RpcServerOptions& opt
   grpc::experimental::TlsServerCredentialsOptions tls(provider);
   tls.watch_identity_key_cert_pairs();
   tls.watch_root_certs();
-  tls.set_cert_request_type(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  tls.set_cert_request_type(options.client_certificate_required
+                                ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
+                                : GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY);
   return grpc::experimental::TlsServerCredentials(tls);
 }
 
 class Server final : public RpcServer {
  public:
-  explicit Server(ServiceParts parts) : reception_(parts), tokens_(reception_), admin_(reception_) {}
+  Server(ServiceParts parts, const ReceptionOptions& callers)
+      : clock_(parts.clock), log_(parts.log), reception_(parts, callers), tokens_(reception_), admin_(reception_) {}
   ~Server() override {
-    if (server_ != nullptr) Shutdown(Duration(0));
+    if (door_ != nullptr) door_->Close();
   }
 
   absl::Status Listen(const RpcServerOptions& options) {
+    absl::StatusOr<std::unique_ptr<ConnectionDoor>> door =
+        ConnectionDoor::Open(options.address, options.max_connections);
+    if (!door.ok()) return door.status();
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
-    // Without this, the kernel would share the port between two brokers, and half of the calls meet the wrong one.
-    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     // gRPC spreads the age by a tenth either way; the bound holds for the latest.
-    const auto age = static_cast<int>(duration_cast<milliseconds>(options.max_connection_age * 10 / 11).count());
-    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, age);
-    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
-                               static_cast<int>(duration_cast<milliseconds>(kConnectionGrace).count()));
+    SetTime(builder, GRPC_ARG_MAX_CONNECTION_AGE_MS, options.max_connection_age * 10 / 11);
+    SetTime(builder, GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, kConnectionGrace);
+    SetTime(builder, GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, options.handshake_timeout);
     builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMetadataHardMaxBytes);
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsPerConnection);
     builder.SetMaxReceiveMessageSize(kRequestMaxBytes);
-    builder.AddListeningPort(options.address, Credentials(options), &port_);
+    acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
+        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, Credentials(options));
     builder.RegisterService(&tokens_);
     builder.RegisterService(&admin_);
     server_ = builder.BuildAndStart();
-    if (server_ == nullptr || port_ == 0) {
-      server_ = nullptr;
-      return absl::UnavailableError(
-          absl::StrCat("cannot listen on ", options.address, ": is the address this host's, and the port free?"));
-    }
+    if (server_ == nullptr) return absl::InternalError("gRPC does not start");
+    door_ = *std::move(door);
+    door_->Start(
+        [this](int listener, int connection) {
+          grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters accepted;
+          accepted.listener_fd = listener;
+          accepted.fd = connection;
+          acceptor_->HandleNewConnection(&accepted);
+        },
+        [this, most = options.max_connections] { TooManyConnections(most); });
     return absl::OkStatus();
   }
 
-  int port() const override { return port_; }
+  int port() const override { return door_->port(); }
 
   void Shutdown(Duration patience) override {
     if (server_ == nullptr) return;
     server_->GetHealthCheckService()->SetServingStatus(false);
+    door_->Close();
     server_->Shutdown(std::chrono::system_clock::now() + patience);
     server_->Wait();
     server_ = nullptr;
   }
 
  private:
+  static void SetTime(grpc::ServerBuilder& builder, const char* argument, Duration time) {
+    builder.AddChannelArgument(argument, static_cast<int>(duration_cast<milliseconds>(time).count()));
+  }
+
+  // On the door's thread.
+  void TooManyConnections(int most) {
+    const BootTime now = clock_.Boot();
+    if (warned_.has_value() && now - *warned_ < kWarnEvery) return;
+    warned_ = now;
+    log_.Warn("connections are refused", {{"max_connections", most}});
+  }
+
+  Clock& clock_;
+  Log& log_;
   const Reception reception_;
   TokenService tokens_;
   AdminService admin_;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
   std::unique_ptr<grpc::Server> server_;
-  int port_ = 0;
+  std::optional<BootTime> warned_;
+  std::unique_ptr<ConnectionDoor> door_;
 };
 
 }  // namespace
@@ -131,7 +160,7 @@ class Server final : public RpcServer {
 absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const RpcServerOptions& options, ServiceParts parts) {
   const absl::Status files = CheckFiles(options);
   if (!files.ok()) return files;
-  auto server = std::make_unique<Server>(parts);
+  auto server = std::make_unique<Server>(parts, options.callers);
   const absl::Status listening = server->Listen(options);
   if (!listening.ok()) return listening;
   return server;

@@ -1,5 +1,5 @@
 #pragma once
-// The gRPC server: mutual TLS, bounded in every direction, with health and reflection.
+// The gRPC server: mutual TLS, or TLS with bearer tokens; bounded in every direction, with health and reflection.
 
 #include <memory>
 #include <string>
@@ -16,6 +16,12 @@ struct RpcServerOptions {
   // max_connection_age.
   std::string certificate_file, key_file, client_ca_file;
   Duration max_connection_age = hours(1);
+  // Whether a handshake without a client certificate is taken; then a bearer token must say who calls. A certificate
+  // that is shown must be good all the same.
+  bool client_certificate_required = true;
+  int max_connections = 1000;                // More are closed as they come.
+  Duration handshake_timeout = seconds(20);  // For TLS and HTTP/2.
+  ReceptionOptions callers;
 };
 
 class RpcServer {

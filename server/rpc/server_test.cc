@@ -3,6 +3,7 @@
 #include "server/rpc/server.h"
 
 #include "grpc/health/v1/health.grpc.pb.h"
+#include "server/rpc/raw_peer.h"
 #include "server/rpc/rpc_fixture.h"
 
 namespace tokenbroker {
@@ -38,6 +39,99 @@ TEST_F(RpcTest, TooMuchIsRefusedAndTheConnectionGoesOn) {
   EXPECT_NE(refused.error_message().find("metadata"), std::string::npos) << refused.error_message();
   const grpc::Status next = Call(*stub, &Stub::GetCaller, v1::GetCallerRequest(), response);
   EXPECT_TRUE(next.ok()) << next.error_message() << ", after " << refused.error_message();
+}
+
+TEST_F(RpcTest, ACallerHasSoManyCallsAtWorkAndOthersAreNotConcerned) {
+  RpcServerOptions options = Options();
+  options.callers.max_calls_per_caller = 2;
+  StartServer(options);
+  const auto stub = StubOf(ClientSpec("spiffe://test/ci"));
+  const auto other = StubOf(ClientSpec("spiffe://test/other"));
+  gitlab_.set_mint_takes(seconds(5));
+  grpc::ClientContext contexts[2];
+  v1::CreateTokenResponse made[2];
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 2; ++i) {
+    callers.emplace_back([&, i] { (void)stub->CreateToken(&contexts[i], CreateTokenRequest(), &made[i]); });
+  }
+  EXPECT_TRUE(loop_.RunUntil([&] { return gitlab_.posts() == 2; }));
+
+  v1::GetCallerResponse response;
+  const auto ask = [&](Stub& of) { return Call(of, &Stub::GetCaller, v1::GetCallerRequest(), response); };
+  const grpc::Status third = ask(*stub);
+  EXPECT_EQ(third.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(InfoOf(third).reason(), "TOO_MANY_CALLS");
+  EXPECT_TRUE(ask(*other).ok());
+
+  // Leaving frees no place while the work goes on.
+  for (grpc::ClientContext& each : contexts) each.TryCancel();
+  for (std::thread& each : callers) each.join();
+  EXPECT_EQ(InfoOf(ask(*stub)).reason(), "TOO_MANY_CALLS");
+  Pass(seconds(10));
+  EXPECT_TRUE(ask(*stub).ok());
+}
+
+TEST_F(RpcTest, OneMoreConnectionThanTheBoundIsClosed) {
+  RpcServerOptions options = Options();
+  options.max_connections = 2;
+  StartServer(options);
+  const auto ask = [&](Stub& stub) {
+    v1::GetCallerResponse response;
+    return Call(stub, &Stub::GetCaller, v1::GetCallerRequest(), response).error_code();
+  };
+  const auto first = StubOf(ClientSpec("spiffe://test/ci"));
+  auto second = StubOf(ClientSpec("spiffe://test/ci"));
+  EXPECT_EQ(ask(*first), grpc::StatusCode::OK);
+  EXPECT_EQ(ask(*second), grpc::StatusCode::OK);
+  EXPECT_EQ(ask(*StubOf(ClientSpec("spiffe://test/ci"))), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_NE(log_.text().find("connections are refused"), std::string::npos);
+  EXPECT_EQ(ask(*first), grpc::StatusCode::OK);
+
+  // Who goes makes room.
+  second.reset();
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (ask(*StubOf(ClientSpec("spiffe://test/ci"))) != grpc::StatusCode::OK) {
+    ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+  }
+}
+
+TEST_F(RpcTest, WhoDoesNotShakeHandsIsPutOut) {
+  RpcServerOptions options = Options();
+  options.handshake_timeout = milliseconds(200);
+  StartServer(options);
+  RawPeer silent(server_->port());
+  EXPECT_TRUE(silent.IsPutOut());
+}
+
+TEST_F(RpcTest, Tls12IsTheFloorAndTls13IsTakenWhereItCanBe) {
+  const TestCertificate certificate = authority_.Issue(ClientSpec("spiffe://test/ci"));
+  EXPECT_EQ(RawPeer(server_->port()).ShakeHands(certificate, TLS1_VERSION, TLS1_1_VERSION), "");
+  EXPECT_EQ(RawPeer(server_->port()).ShakeHands(certificate, TLS1_VERSION, TLS1_2_VERSION), "TLSv1.2");
+  EXPECT_EQ(RawPeer(server_->port()).ShakeHands(certificate, TLS1_VERSION, TLS1_3_VERSION), "TLSv1.3");
+}
+
+TEST_F(RpcTest, AConnectionIsToldItsBoundsAndEndsWithItsAge) {
+  RpcServerOptions options = Options();
+  options.max_connection_age = seconds(1);
+  StartServer(options);
+  RawPeer peer(server_->port());
+  ASSERT_EQ(peer.ShakeHands(authority_.Issue(ClientSpec("spiffe://test/ci")), TLS1_2_VERSION, TLS1_3_VERSION),
+            "TLSv1.3");
+  peer.Write(std::string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") + std::string("\0\0\0\4\0\0\0\0\0", 9));
+  std::optional<RawPeer::Frame> frame = peer.ReadFrame();
+  ASSERT_TRUE(frame.has_value());
+  ASSERT_EQ(frame->type, 4);  // SETTINGS.
+  std::map<int, std::uint32_t> settings;
+  for (std::size_t i = 0; i + 6 <= frame->payload.size(); i += 6) {
+    const auto byte = [&](std::size_t at) {
+      return static_cast<std::uint32_t>(static_cast<unsigned char>(frame->payload[i + at]));
+    };
+    settings[static_cast<int>(byte(0) << 8 | byte(1))] = byte(2) << 24 | byte(3) << 16 | byte(4) << 8 | byte(5);
+  }
+  EXPECT_EQ(settings[3], 1000u);      // MAX_CONCURRENT_STREAMS.
+  EXPECT_EQ(settings[6], 64u << 10);  // MAX_HEADER_LIST_SIZE.
+  while (frame.has_value() && frame->type != 7) frame = peer.ReadFrame();
+  EXPECT_TRUE(frame.has_value());  // GOAWAY.
 }
 
 TEST_F(RpcTest, HealthChecksHearOfAShutdownBeforeItHappens) {

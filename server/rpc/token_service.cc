@@ -11,7 +11,7 @@ grpc::ServerUnaryReactor* TokenService::CreateToken(grpc::CallbackServerContext*
                                                     const v1::CreateTokenRequest* request,
                                                     v1::CreateTokenResponse* response) {
   const std::shared_ptr<UnaryCall> call = reception_.Begin(*context, "CreateToken", *request);
-  const absl::StatusOr<Caller> caller = reception_.CallerOf(*context);
+  const absl::StatusOr<Caller> caller = reception_.Admit(*context, call->place());
   if (!caller.ok()) return call->Fail(caller.status());
   absl::StatusOr<CreateRequest> create = ToCreateRequest(*request);
   if (!create.ok()) return reception_.Refuse(*call, "CreateToken", *caller, create.status());
@@ -27,7 +27,7 @@ grpc::ServerUnaryReactor* TokenService::CreateToken(grpc::CallbackServerContext*
 grpc::ServerUnaryReactor* TokenService::GetToken(grpc::CallbackServerContext* context,
                                                  const v1::GetTokenRequest* request, v1::GetTokenResponse* response) {
   const std::shared_ptr<UnaryCall> call = reception_.Begin(*context, "GetToken", *request);
-  const absl::StatusOr<Caller> caller = reception_.CallerOf(*context);
+  const absl::StatusOr<Caller> caller = reception_.Admit(*context, call->place());
   if (!caller.ok()) return call->Fail(caller.status());
   const absl::StatusOr<TokenId> id = ToTokenId(request->name());
   if (!id.ok()) return reception_.Refuse(*call, "GetToken", *caller, id.status());
@@ -41,7 +41,7 @@ grpc::ServerUnaryReactor* TokenService::ListTokens(grpc::CallbackServerContext* 
                                                    const v1::ListTokensRequest* request,
                                                    v1::ListTokensResponse* response) {
   const std::shared_ptr<UnaryCall> call = reception_.Begin(*context, "ListTokens", *request);
-  const absl::StatusOr<Caller> caller = reception_.CallerOf(*context);
+  const absl::StatusOr<Caller> caller = reception_.Admit(*context, call->place());
   if (!caller.ok()) return call->Fail(caller.status());
   return call->Run<ListPage>(
       reception_.broker().scope(), reception_.broker().List(*caller, ToListRequest(*request)),
@@ -56,7 +56,7 @@ grpc::ServerUnaryReactor* TokenService::RevokeToken(grpc::CallbackServerContext*
                                                     const v1::RevokeTokenRequest* request,
                                                     v1::RevokeTokenResponse* response) {
   const std::shared_ptr<UnaryCall> call = reception_.Begin(*context, "RevokeToken", *request);
-  const absl::StatusOr<Caller> caller = reception_.CallerOf(*context);
+  const absl::StatusOr<Caller> caller = reception_.Admit(*context, call->place());
   if (!caller.ok()) return call->Fail(caller.status());
   const absl::StatusOr<TokenId> id = ToTokenId(request->name());
   if (!id.ok()) return reception_.Refuse(*call, "RevokeToken", *caller, id.status());
@@ -70,7 +70,7 @@ grpc::ServerUnaryReactor* TokenService::GetCaller(grpc::CallbackServerContext* c
                                                   const v1::GetCallerRequest* request,
                                                   v1::GetCallerResponse* response) {
   const std::shared_ptr<UnaryCall> call = reception_.Begin(*context, "GetCaller", *request);
-  const absl::StatusOr<Caller> caller = reception_.CallerOf(*context);
+  const absl::StatusOr<Caller> caller = reception_.Admit(*context, call->place());
   if (!caller.ok()) return call->Fail(caller.status());
   return call->Answer([&] { FromCallerView(reception_.broker().GetCaller(*caller), *response->mutable_caller()); });
 }

@@ -20,6 +20,7 @@
 #include "server/base/clock.h"
 #include "server/base/task.h"
 #include "server/base/task_scope.h"
+#include "server/rpc/call_places.h"
 #include "server/rpc/errors.h"
 #include "server/telemetry/metrics.h"
 
@@ -42,6 +43,8 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   }
 
   CallContext context() const { return CallContext(deadline_, source_); }
+  // The caller's place, which the call keeps while it is at work: a task goes on when its caller has left.
+  CallPlace& place() { return place_; }
 
   // Ends the call with a failure.
   grpc::ServerUnaryReactor* Fail(const absl::Status& status) {
@@ -59,9 +62,10 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   template <typename T>
   grpc::ServerUnaryReactor* Run(TaskScope& scope, Task<absl::StatusOr<T>> task, absl::AnyInvocable<void(T)> fill,
                                 OnEnd on_end) {
-    scope.Spawn<absl::StatusOr<T>>(std::move(task), [call = self_, fill = std::move(fill),
+    scope.Spawn<absl::StatusOr<T>>(std::move(task), [call = self_, place = std::move(place_), fill = std::move(fill),
                                                      on_end = std::move(on_end)](absl::StatusOr<T> result) mutable {
       on_end(result.status());
+      place.GiveBack();  // Before the answer: who has it may call again.
       if (!result.ok()) return call->End(result.status(), [] {});
       call->End(absl::OkStatus(), [&] { fill(*std::move(result)); });
     });
@@ -87,6 +91,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
       if (status.ok()) fill();
     }
     metrics_.RpcEnded(method_, CodeName(end.error_code()), clock_.Boot() - began_);
+    place_.GiveBack();  // Of a call without a task.
     Finish(std::move(end));
   }
 
@@ -96,6 +101,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   const BootTime began_;
   BootTime deadline_ = kNever;
   CancelSource source_;
+  CallPlace place_;
   std::shared_ptr<UnaryCall> self_;  // Until gRPC is done with it.
   std::mutex mutex_;
   bool ended_ = false;

@@ -41,8 +41,8 @@ constexpr std::array<std::string_view, 6> kStates = {"PENDING", "ACTIVE",  "REVO
                                                      "REVOKED", "EXPIRED", "ABANDONED"};
 constexpr std::array<std::string_view, 3> kAttempts = {"proved", "retry", "parked"};
 constexpr std::array<std::string_view, 3> kLooks = {"nothing", "found", "failed"};
-constexpr std::array<std::string_view, 3> kAuthenticationFailures = {"CERTIFICATE_EXPIRED", "IDENTITY_INVALID",
-                                                                     "UNKNOWN_CALLER"};
+constexpr std::array<std::string_view, 4> kAuthenticationFailures = {"CERTIFICATE_EXPIRED", "IDENTITY_INVALID",
+                                                                     "TOKEN_INVALID", "UNKNOWN_CALLER"};
 constexpr std::array<std::string_view, 12> kJwtFaults = {
     "MALFORMED",    "HEADER_REFUSED",  "ALGORITHM_REFUSED", "ISSUER_UNKNOWN", "KEYS_MISSING",  "KEY_UNKNOWN",
     "KEY_MISMATCH", "SIGNATURE_WRONG", "AUDIENCE_WRONG",    "EXPIRED",        "NOT_YET_VALID", "CLAIMS_INVALID"};

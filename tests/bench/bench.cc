@@ -15,6 +15,7 @@
 
 #include "server/process.h"
 #include "tests/bench/burst.h"
+#include "tests/bench/caller_rows.h"
 #include "tests/bench/memory_rows.h"
 #include "tests/bench/served.h"
 #include "tests/bench/side_by_side.h"
@@ -57,6 +58,7 @@ std::vector<Row> MeasureAll(const Plan& plan) {
   rows.push_back(SimulatorRow(plan.burst));
   Say("decisions and claims");
   Append(rows, PolicyRows(plan.span));
+  Append(rows, RecogniseRows(plan.span));
   rows.push_back(ClaimRow(plan.due, plan.span));
   return rows;
 }

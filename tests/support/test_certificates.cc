@@ -8,6 +8,7 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -109,6 +110,14 @@ void AddAlternativeNames(X509* certificate, const TestCertificateSpec& spec) {
 
 void Sign(X509* certificate, EVP_PKEY* key) { Require(X509_sign(certificate, key, EVP_sha256()) > 0, "signing"); }
 
+void FinishLeaf(X509* certificate, const TestCertificateSpec& spec, EVP_PKEY* signer) {
+  AddExtension(certificate, NID_basic_constraints, "critical,CA:FALSE");
+  AddExtension(certificate, NID_key_usage, "critical,digitalSignature");
+  AddExtension(certificate, NID_ext_key_usage, spec.extended_key_usage.c_str());
+  AddAlternativeNames(certificate, spec);
+  Sign(certificate, signer);
+}
+
 }  // namespace
 
 struct TestAuthority::State {
@@ -133,10 +142,12 @@ TestCertificateSpec ClientSpec(std::string_view uri) {
   return spec;
 }
 
-TestAuthority::TestAuthority(std::string_view common_name) : state_(std::make_unique<State>()) {
+TestAuthority::TestAuthority(std::string_view common_name, std::chrono::seconds not_after)
+    : state_(std::make_unique<State>()) {
   TestCertificateSpec spec;
   spec.common_name = common_name;
-  spec.not_after = std::chrono::hours(24);
+  spec.not_before = std::min(spec.not_before, not_after - std::chrono::hours(1));
+  spec.not_after = not_after;
   state_->key = MakeKey();
   state_->certificate = Begin(spec, 1, state_->key.get());
   X509* const made = state_->certificate.get();
@@ -157,11 +168,28 @@ TestCertificate TestAuthority::Issue(const TestCertificateSpec& spec) {
   const Key key = MakeKey();
   const Certificate made = Begin(spec, state_->next_serial++, key.get());
   X509_set_issuer_name(made.get(), X509_get_subject_name(state_->certificate.get()));
-  AddExtension(made.get(), NID_basic_constraints, "critical,CA:FALSE");
-  AddExtension(made.get(), NID_key_usage, "critical,digitalSignature");
-  AddExtension(made.get(), NID_ext_key_usage, "serverAuth,clientAuth");
-  AddAlternativeNames(made.get(), spec);
-  Sign(made.get(), state_->key.get());
+  FinishLeaf(made.get(), spec, state_->key.get());
+  return {PemOf(made.get()), PemOf(key.get())};
+}
+
+TestCertificate TestAuthority::SelfSigned(const TestCertificateSpec& spec) {
+  const Key key = MakeKey();
+  const Certificate made = Begin(spec, 1, key.get());
+  X509_set_issuer_name(made.get(), X509_get_subject_name(made.get()));
+  FinishLeaf(made.get(), spec, key.get());
+  return {PemOf(made.get()), PemOf(key.get())};
+}
+
+TestCertificate TestAuthority::SignedBy(const TestCertificate& leaf, const TestCertificateSpec& spec) {
+  const Memory certificate(BIO_new_mem_buf(leaf.certificate_pem.data(), static_cast<int>(leaf.certificate_pem.size())));
+  const Memory secret(BIO_new_mem_buf(leaf.key_pem.data(), static_cast<int>(leaf.key_pem.size())));
+  const Certificate signer(PEM_read_bio_X509(certificate.get(), nullptr, nullptr, nullptr));
+  const Key signer_key(PEM_read_bio_PrivateKey(secret.get(), nullptr, nullptr, nullptr));
+  Require(signer != nullptr && signer_key != nullptr, "reading a leaf");
+  const Key key = MakeKey();
+  const Certificate made = Begin(spec, 1, key.get());
+  X509_set_issuer_name(made.get(), X509_get_subject_name(signer.get()));
+  FinishLeaf(made.get(), spec, signer_key.get());
   return {PemOf(made.get()), PemOf(key.get())};
 }
 

@@ -26,6 +26,7 @@ struct TestCertificateSpec {
   // Both counted from now; negative for the past.
   std::chrono::seconds not_before = std::chrono::hours(-1);
   std::chrono::seconds not_after = std::chrono::hours(1);
+  std::string extended_key_usage = "serverAuth,clientAuth";  // As OpenSSL's configuration names them.
 };
 
 struct TestCertificate {
@@ -41,15 +42,21 @@ TestCertificateSpec ClientSpec(std::string_view uri);
 // Movable; used on one thread at a time.
 class TestAuthority {
  public:
-  explicit TestAuthority(std::string_view common_name = "Test authority");
+  // `not_after` counts from now, as in a spec; an authority that has ended began before.
+  explicit TestAuthority(std::string_view common_name = "Test authority",
+                         std::chrono::seconds not_after = std::chrono::hours(24));
   TestAuthority(TestAuthority&&) noexcept;
   TestAuthority& operator=(TestAuthority&&) noexcept;
   ~TestAuthority();
 
   const std::string& certificate_pem() const;
 
-  // Signs a leaf that is good for servers and clients. Serial numbers count up from 2.
+  // Signs a leaf. Serial numbers count up from 2.
   TestCertificate Issue(const TestCertificateSpec& spec);
+  // A leaf that has signed itself.
+  static TestCertificate SelfSigned(const TestCertificateSpec& spec);
+  // A leaf signed by another leaf, which has no right to.
+  static TestCertificate SignedBy(const TestCertificate& leaf, const TestCertificateSpec& spec);
 
  private:
   struct State;

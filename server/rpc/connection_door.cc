@@ -1,0 +1,169 @@
+#include "server/rpc/connection_door.h"
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace tokenbroker {
+namespace {
+
+constexpr int kBacklog = 1024;
+
+absl::Status CannotListen(const std::string& address, const char* why) {
+  return absl::UnavailableError(absl::StrCat("cannot listen on ", address, ": ", why));
+}
+
+void SetPort(sockaddr* address, int port) {
+  const auto value = htons(static_cast<std::uint16_t>(port));
+  if (address->sa_family == AF_INET6) {
+    reinterpret_cast<sockaddr_in6*>(address)->sin6_port = value;
+  } else {
+    reinterpret_cast<sockaddr_in*>(address)->sin_port = value;
+  }
+}
+
+int PortOf(int socket) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  if (getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size) != 0) return 0;
+  return ntohs(address.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(address).sin6_port
+                                             : reinterpret_cast<sockaddr_in&>(address).sin_port);
+}
+
+bool Watch(int epoll, int descriptor, std::uint32_t events) {
+  epoll_event event{};
+  event.events = events;
+  event.data.fd = descriptor;
+  return epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event) == 0;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ConnectionDoor>> ConnectionDoor::Open(const std::string& address, int max_connections) {
+  std::unique_ptr<ConnectionDoor> door(new ConnectionDoor(max_connections));
+  const absl::Status listening = door->Listen(address);
+  if (!listening.ok()) return listening;
+  return door;
+}
+
+absl::Status ConnectionDoor::Listen(const std::string& address) {
+  epoll_ = epoll_create1(EPOLL_CLOEXEC);
+  wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (epoll_ < 0 || wake_ < 0 || !Watch(epoll_, wake_, EPOLLIN)) return CannotListen(address, std::strerror(errno));
+
+  const std::size_t colon = address.rfind(':');
+  std::string host = address.substr(0, colon);
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  const int resolved = getaddrinfo(host.c_str(), address.substr(colon + 1).c_str(), &hints, &found);
+  if (resolved != 0) return CannotListen(address, gai_strerror(resolved));
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> all(found, &freeaddrinfo);
+  for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
+    if (port_ != 0) SetPort(each->ai_addr, port_);
+    const int listener = socket(each->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (listener < 0) return CannotListen(address, std::strerror(errno));
+    listeners_.push_back(listener);
+    // Accepted connections inherit the second; without it, small answers would wait for acknowledgements.
+    const int on = 1;
+    (void)setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    (void)setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (bind(listener, each->ai_addr, each->ai_addrlen) != 0 || listen(listener, kBacklog) != 0 ||
+        !Watch(epoll_, listener, EPOLLIN)) {
+      return CannotListen(address, std::strerror(errno));
+    }
+    port_ = PortOf(listener);
+  }
+  return absl::OkStatus();
+}
+
+void ConnectionDoor::Start(Take take, absl::AnyInvocable<void()> too_many) {
+  take_ = std::move(take);
+  too_many_ = std::move(too_many);
+  thread_ = std::thread([this] { Run(); });
+}
+
+void ConnectionDoor::Run() {
+  while (true) {
+    std::array<epoll_event, 64> events;
+    const int count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), -1);
+    bool has_new = false;
+    for (int i = 0; i < count; ++i) {
+      const int descriptor = events[i].data.fd;
+      if (descriptor == wake_) return;
+      if (watched_.erase(descriptor) > 0) {
+        close(descriptor);
+      } else {
+        has_new = true;
+      }
+    }
+    // After all that has ended.
+    if (!has_new) continue;
+    for (const int listener : listeners_) AcceptFrom(listener);
+  }
+}
+
+void ConnectionDoor::AcceptFrom(int listener) {
+  // Some at a time, so that what ends meanwhile is seen.
+  for (int i = 0; i < 64; ++i) {
+    const int connection = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (connection < 0) {
+      if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM) return;
+      // Nothing can be accepted until something has ended: give others the time for it.
+      usleep(10'000);
+      return;
+    }
+    const int watched =
+        static_cast<int>(watched_.size()) < max_connections_ ? fcntl(connection, F_DUPFD_CLOEXEC, 0) : -1;
+    if (watched < 0) {
+      close(connection);
+      too_many_();
+      continue;
+    }
+    watched_.insert(watched);
+    // Ends alone are of interest, and are always told.
+    if (!Watch(epoll_, watched, 0)) {
+      watched_.erase(watched);
+      close(watched);
+      close(connection);
+      continue;
+    }
+    take_(listener, connection);
+  }
+}
+
+void ConnectionDoor::Close() {
+  if (thread_.joinable()) {
+    const std::uint64_t one = 1;
+    (void)!write(wake_, &one, sizeof one);
+    thread_.join();
+  }
+  for (const int listener : listeners_) close(listener);
+  listeners_.clear();
+  for (const int watched : watched_) close(watched);
+  watched_.clear();
+}
+
+ConnectionDoor::~ConnectionDoor() {
+  Close();
+  if (wake_ >= 0) close(wake_);
+  if (epoll_ >= 0) close(epoll_);
+}
+
+}  // namespace tokenbroker

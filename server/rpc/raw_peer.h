@@ -1,0 +1,45 @@
+#pragma once
+// Testonly: a peer that speaks TCP, TLS and frames of HTTP/2 as a test likes, without gRPC.
+
+#include <openssl/ssl.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "tests/support/test_certificates.h"
+
+namespace tokenbroker {
+
+class RawPeer {
+ public:
+  struct Frame {
+    int type = 0;
+    std::string payload;
+  };
+
+  // Connects to the port on loopback. Reads wait for 30 s at most.
+  explicit RawPeer(int port);
+  ~RawPeer();
+  RawPeer(const RawPeer&) = delete;
+  RawPeer& operator=(const RawPeer&) = delete;
+
+  // Whether the other side closes the connection, of which nothing was said.
+  bool IsPutOut() const;
+  // With this certificate and a version of TLS from `lowest` to `highest` (TLS1_2_VERSION). The version; empty:
+  // refused. The server's certificate is not looked at.
+  std::string ShakeHands(const TestCertificate& certificate, int lowest, int highest);
+  void Write(const std::string& bytes);
+  // Nothing, if the connection ended.
+  std::optional<Frame> ReadFrame();
+
+ private:
+  bool Read(char* to, std::size_t size);
+
+  int socket_ = -1;
+  std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context_{nullptr, &SSL_CTX_free};
+  std::unique_ptr<SSL, decltype(&SSL_free)> tls_{nullptr, &SSL_free};
+};
+
+}  // namespace tokenbroker

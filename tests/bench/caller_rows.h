@@ -1,0 +1,13 @@
+#pragma once
+// Who calls, among many who might.
+
+#include <vector>
+
+#include "tests/bench/table.h"
+
+namespace tokenbroker::bench {
+
+// Recognising a caller among 1,000 rules: all literal, all with open places, and tokens by a claim.
+std::vector<Row> RecogniseRows(Span span);
+
+}  // namespace tokenbroker::bench
