@@ -90,14 +90,14 @@ absl::Status Serve(const ServerConfig& config, const EndSignals& signals, Log& l
   absl::StatusOr<std::unique_ptr<Ledger>> ledger =
       OpenSqliteLedger({config.sqlite_file, config.broker, config.gitlab.settle}, loop, clock, random, metrics);
   if (!ledger.ok()) return ledger.status();
-  if (seams.ledger) *ledger = seams.ledger(*std::move(ledger), clock);
+  if (seams.ledger) ledger = seams.ledger(*std::move(ledger), clock);
   Slots slots(loop, clock, metrics, config.gitlab.max_connections);
   absl::StatusOr<std::unique_ptr<GitLab>> gitlab =
       MakeHttpGitLab({config.gitlab.url, config.gitlab.issuer_file, config.gitlab.ca_file, config.gitlab.proxy,
                       config.gitlab.max_connections},
                      loop, clock, slots, metrics, log);
   if (!gitlab.ok()) return gitlab.status();
-  if (seams.gitlab) *gitlab = seams.gitlab(*std::move(gitlab));
+  if (seams.gitlab) gitlab = seams.gitlab(*std::move(gitlab));
   PolicyFile policies(config.policy_file, {config.allow_admin_targets}, clock, metrics, log);
   policies.LoadAtStart();
   Broker broker({loop, clock, random, **ledger, **gitlab, slots, policies, metrics, log},

@@ -43,7 +43,7 @@ class ExpiryTest : public testing::Test {
     int left = kTokens;
     std::mutex mutex;
     KeepInFlight(kInFlight, Span(0),
-                 [&](Done done) { CreateWhileAnyAreLeft(load, request, left, mutex, std::move(done)); });
+                 [&](const Done& done) { CreateWhileAnyAreLeft(load, request, left, mutex, done); });
   }
 
   House house_;

@@ -132,4 +132,5 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace tokenbroker
 
+// NOLINTNEXTLINE(bugprone-exception-escape): one that nobody expects ends the process.
 int main(int argc, char** argv) { return tokenbroker::Main(argc, argv); }

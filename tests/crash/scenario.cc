@@ -220,7 +220,7 @@ Scenario Draw(std::uint64_t seed) {
     scenario.acts.push_back(Any(dice));
     scenario.acts.push_back(Wait(seconds(61)));  // What the broker has cached of that trouble is forgotten.
   }
-  for (Act& act : PathTo(dice, kPoints[point])) scenario.acts.push_back(std::move(act));
+  for (const Act& act : PathTo(dice, kPoints[point])) scenario.acts.push_back(act);
   scenario.acts.back().crash = Drawn(dice, point);
   const std::size_t more = 1 + dice.Below(4);
   for (std::size_t i = 0; i < more; ++i) scenario.acts.push_back(Any(dice));
