@@ -9,6 +9,7 @@
 #include "server/base/random.h"
 #include "server/config/policy_file.h"
 #include "server/config/server_config.h"
+#include "server/identity/bearer_verifier.h"
 #include "server/ledger/maintenance.h"
 #include "server/process.h"
 #include "server/serve.h"
@@ -37,6 +38,16 @@ absl::Status GiveUpLooks(const ServerConfig& config, Log& log) {
   return absl::OkStatus();
 }
 
+// What the configuration names and --check-config can read.
+absl::Status CheckFiles(const ServerConfig& config) {
+  for (const JwtIssuerConfig& issuer : config.issuers) {
+    if (issuer.jwks_file.empty()) continue;
+    const absl::Status keys = CheckKeyFile(issuer.jwks_file);
+    if (!keys.ok()) return keys;
+  }
+  return CheckPolicyFile(config.policy_file, {config.allow_admin_targets});
+}
+
 int Main(int argc, char** argv) {
   CLI::App app("tokenbrokerd mints, lists and revokes GitLab access tokens for the services that call it.");
   std::string config_file;
@@ -44,7 +55,8 @@ int Main(int argc, char** argv) {
   bool restored = false;
   bool check_config = false;
   app.add_option("--config", config_file, "The configuration file (YAML)")->required();
-  app.add_flag("--check-config", check_config, "Reads the configuration and the policy, says what is wrong, and ends");
+  app.add_flag("--check-config", check_config,
+               "Reads the configuration, the policy and key files, says what is wrong, and ends");
   app.add_flag("--restored", restored,
                "For the first start on a ledger from a backup: what was under way in it is reported, not looked for");
   app.add_option("--fork-ledger", fork,
@@ -59,7 +71,7 @@ int Main(int argc, char** argv) {
     config = LoadServerConfig(config_file);
     status = config.status();
   }
-  if (status.ok() && check_config) status = CheckPolicyFile(config->policy_file, {config->allow_admin_targets});
+  if (status.ok() && check_config) status = CheckFiles(*config);
   if (!status.ok()) {
     std::fprintf(stderr, "tokenbrokerd: %s\n", std::string(status.message()).c_str());
     return 1;

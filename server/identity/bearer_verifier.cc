@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "server/base/error.h"
+#include "server/config/file_text.h"
 #include "server/identity/issuer_keys.h"
 
 namespace tokenbroker {
@@ -54,6 +56,14 @@ class JwtVerifier final : public BearerVerifier {
 };
 
 }  // namespace
+
+absl::Status CheckKeyFile(const std::string& path) {
+  const absl::StatusOr<FileText> file = ReadFileText(path);
+  if (!file.ok()) return file.status();
+  const absl::Status read = KeySet::Parse(file->text).status();
+  if (read.ok()) return read;
+  return Error(absl::StatusCode::kInvalidArgument, "CONFIG_INVALID", path + ": " + std::string(read.message()));
+}
 
 std::unique_ptr<BearerVerifier> MakeBearerVerifier(std::vector<IssuerWithFetcher> issuers, Clock& clock, Random& random,
                                                    Metrics& metrics, Log& log) {

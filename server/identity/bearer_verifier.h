@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "server/base/clock.h"
 #include "server/base/executor.h"
 #include "server/base/random.h"
@@ -29,7 +30,11 @@ struct TrustedIssuer {
 std::unique_ptr<BearerVerifier> OpenBearerVerifier(std::vector<TrustedIssuer> issuers, Executor& executor, Clock& clock,
                                                    Random& random, Metrics& metrics, Log& log);
 
-// The same with another source of keys.
+// Reads a file of keys as a verifier would, before there is one. INVALID_ARGUMENT, reason CONFIG_INVALID, naming the
+// file, if it cannot be read or holds no usable key.
+absl::Status CheckKeyFile(const std::string& path);
+
+// A verifier with another source of keys.
 struct IssuerWithFetcher {
   JwtRules rules;
   Duration refresh = minutes(10);

@@ -3,6 +3,11 @@
 #include <gtest/gtest.h>
 #include <openssl/err.h>
 
+#include <atomic>
+#include <thread>
+#include <tuple>
+#include <vector>
+
 #include "server/base/error.h"
 #include "tests/support/test_issuer.h"
 
@@ -68,6 +73,25 @@ TEST(KeySetTest, VerifiesWhatItsKeysSigned) {
         << name;
     EXPECT_EQ(ERR_peek_error(), 0U) << name;
   }
+}
+
+TEST(KeySetTest, ThreadsShareAKey) {
+  const auto set = KeySet::Parse(KeySetJson({RsaKey().Jwk(), EcKey().Jwk()}));
+  ASSERT_TRUE(set.ok()) << set.status();
+  const std::string rsa = SignedToken(R"({"alg":"PS256"})", "{}", RsaKey(), "PS256");
+  const std::string ec = SignedToken(R"({"alg":"ES256"})", "{}", EcKey(), "ES256");
+  std::atomic<int> good = 0;
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < 4; ++thread) {
+    threads.emplace_back([&] {
+      for (int each = 0; each < 50; ++each) {
+        good += set->Find("rsa", JwtAlgorithm::kPs256)->Verifies(rsa) ? 1 : 0;
+        good += set->Find("ec", JwtAlgorithm::kEs256)->Verifies(ec) ? 1 : 0;
+      }
+    });
+  }
+  for (std::thread& each : threads) each.join();
+  EXPECT_EQ(good, 400);
 }
 
 struct Row {
