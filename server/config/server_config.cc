@@ -83,7 +83,7 @@ void CheckListen(const pb::Listen& listen, const SourceMap& map, Checker& check,
   bound("listen.max_connections", listen.max_connections(), out.max_connections);
 }
 
-void CheckIdentity(const pb::IdentityConfig& identity, Checker& check, ServerConfig& out) {
+void CheckTrustDomains(const pb::IdentitySources& identity, Checker& check, ServerConfig& out) {
   for (int i = 0; i < identity.trust_domains_size(); ++i) {
     std::string domain = LowerCase(identity.trust_domains(i));
     if (!IsTrustDomain(domain)) {
@@ -156,7 +156,7 @@ absl::StatusOr<ServerConfig> LoadServerConfig(const std::string& path) {
     check.Fail("broker", Checker::Quote(out.broker), "must be 2 to 12 characters of [a-z0-9]");
   }
   CheckListen(source.listen(), *map, check, out);
-  CheckIdentity(source.identity(), check, out);
+  CheckTrustDomains(source.identity(), check, out);
   out.sqlite_file = check.Required("ledger.sqlite_file", source.ledger().sqlite_file());
   out.policy_file = check.Required("policy_file", source.policy_file());
   if (source.gitlab_size() == 1) {
