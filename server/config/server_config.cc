@@ -89,6 +89,17 @@ void CheckListen(const pb::Listen& listen, const SourceMap& map, Checker& check,
   bound("listen.max_connections", listen.max_connections(), out.max_connections);
 }
 
+void CheckTrustDomains(const pb::IdentitySources& identity, Checker& check, ServerConfig& out) {
+  for (int i = 0; i < identity.trust_domains_size(); ++i) {
+    std::string domain = LowerCase(identity.trust_domains(i));
+    if (!IsTrustDomain(domain)) {
+      check.Fail("identity.trust_domains[" + std::to_string(i) + "]", Checker::Quote(identity.trust_domains(i)),
+                 "must be a trust domain, as in 'example.org': 1 to 255 characters of [a-z0-9._-]");
+    }
+    out.trust_domains.push_back(std::move(domain));
+  }
+}
+
 void CheckGitLab(const pb::GitLab& gitlab, const SourceMap& map, Checker& check, GitLabConfig& out) {
   const std::string at = "gitlab[0].";
   out.name = check.Required(at + "name", gitlab.name());
@@ -179,15 +190,7 @@ void CheckIssuer(const pb::JwtIssuer& issuer, const std::string& at, Checker& ch
   }
 }
 
-void CheckIdentity(const pb::IdentityConfig& identity, Checker& check, ServerConfig& out) {
-  for (int i = 0; i < identity.trust_domains_size(); ++i) {
-    std::string domain = LowerCase(identity.trust_domains(i));
-    if (!IsTrustDomain(domain)) {
-      check.Fail("identity.trust_domains[" + std::to_string(i) + "]", Checker::Quote(identity.trust_domains(i)),
-                 "must be a trust domain, as in 'example.org': 1 to 255 characters of [a-z0-9._-]");
-    }
-    out.trust_domains.push_back(std::move(domain));
-  }
+void CheckIssuers(const pb::IdentitySources& identity, Checker& check, ServerConfig& out) {
   if (identity.issuers_size() > kMostIssuers) {
     check.Fail("identity.issuers", std::to_string(identity.issuers_size()) + " issuers", "must be at most 16");
   }
@@ -234,7 +237,8 @@ absl::StatusOr<ServerConfig> LoadServerConfig(const std::string& path) {
     check.Fail("broker", Checker::Quote(out.broker), "must be 2 to 12 characters of [a-z0-9]");
   }
   CheckListen(source.listen(), *map, check, out);
-  CheckIdentity(source.identity(), check, out);
+  CheckTrustDomains(source.identity(), check, out);
+  CheckIssuers(source.identity(), check, out);
   out.sqlite_file = check.Required("ledger.sqlite_file", source.ledger().sqlite_file());
   out.policy_file = check.Required("policy_file", source.policy_file());
   if (source.gitlab_size() == 1) {
