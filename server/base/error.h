@@ -50,6 +50,9 @@ struct PreconditionViolation {
   std::string type, subject, description;
 };
 
+// A status that was made elsewhere, with more for machines.
+absl::Status WithMeta(absl::Status status, std::string_view key, std::string_view value);
+
 // What Error attached; empty where it did not.
 std::string ReasonOf(const absl::Status& status);
 std::vector<FieldViolation> FieldsOf(const absl::Status& status);

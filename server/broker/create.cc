@@ -22,11 +22,6 @@ namespace {
 constexpr Duration kLeastTimeLeft = seconds(2);
 constexpr Duration kLargestSkew = minutes(15);
 
-AccessRequest AccessOf(const CreateRequest& request, WallTime now) {
-  return {Verb::kCreate, request.target, request.scopes, request.access_level,
-          request.ttl.has_value() ? *request.ttl : *request.expire_time - now};
-}
-
 // GitLab's date for this token, or how long it could live.
 absl::StatusOr<Date> UpstreamDate(Core& core, WallTime expire_time) {
   const Duration skew = core.parts.gitlab.Skew().value_or(Duration(0));
@@ -74,10 +69,8 @@ Token TokenFor(Core& core, const Caller& caller, const CreateRequest& request, c
 }
 
 // Aggregates are put together in plain functions, see the rules in task.h.
-Decision AbsentTarget() { return {NotGranted(), "", "the target does not exist or cannot be seen"}; }
-
 Grounds GroundsOf(const Decision& decision, const Policy& policy, const Caller& caller) {
-  return {decision.role, policy.version(), caller.identity};
+  return {decision.rule.role, policy.version(), caller.identity, WouldHaveText(decision)};
 }
 
 IntentSpec SpecFor(Token token, const CreateRequest& request, std::optional<RequestKey> key,
@@ -181,7 +174,7 @@ Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller c
   const absl::Status valid = ValidateCreate(request, core->options.instance, parts.ledger.Now());
   if (!valid.ok()) co_return valid;
   request.target.instance = core->options.instance;
-  const AccessRequest access = AccessOf(request, parts.ledger.Now());
+  const AccessRequest access = AccessOf(request, Verb::kCreate, parts.ledger.Now());
   const std::shared_ptr<const Policy> written_policy = parts.policies.Current();
   const Decision written = written_policy->DecideAsWritten(caller, access);
   if (!written.status.ok()) co_return Refuse(*core, caller, "CreateToken", access, written, *written_policy);
@@ -199,9 +192,7 @@ Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller c
     if (!written_policy->CoversAsWritten(caller, access)) {
       co_return Refuse(*core, caller, "CreateToken", access, AbsentTarget(), *written_policy);
     }
-    co_return Error(absl::StatusCode::kNotFound, "TARGET_NOT_FOUND",
-                    "token.target: GitLab does not know " + ToText(request.target) + ", or the broker cannot see it")
-        .Field("token.target", "does not exist at GitLab, or the broker cannot see it");
+    co_return TargetNotFound(request.target);
   }
   std::optional<TokenId> replaces;
   if (record.has_value()) {
@@ -218,6 +209,7 @@ Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller c
   const Decision decision = policy->Decide(caller, access, *facts);
   if (!decision.status.ok()) co_return Refuse(*core, caller, "CreateToken", access, decision, *policy);
   parts.metrics.Decided(true, "GRANTED");
+  NoteWouldHave(*core, caller, "CreateToken", decision, *policy);
   const WallTime expected_end = request.ttl.has_value() ? parts.ledger.Now() + *request.ttl : *request.expire_time;
   const absl::StatusOr<Date> expected_date = UpstreamDate(*core, expected_end);
   if (!expected_date.ok()) co_return expected_date.status();

@@ -30,7 +30,8 @@ absl::StatusOr<std::shared_ptr<const Policy>> CompileText(const std::string& pat
   config::v1::Policy source;
   const absl::StatusOr<SourceMap> map = ParseStrictYaml(path, text, &source);
   if (!map.ok()) return map.status();
-  absl::StatusOr<std::shared_ptr<const Policy>> policy = Policy::Compile(source, std::move(version), options);
+  absl::StatusOr<std::shared_ptr<const Policy>> policy = Policy::Compile(
+      source, std::move(version), options, [&map](const std::string& place) { return map->Locate(place); });
   if (!policy.ok()) return Located(policy.status(), *map);
   return policy;
 }

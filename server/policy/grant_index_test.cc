@@ -23,7 +23,7 @@ const std::vector<std::string>& Patterns() {
                                                                     "project: 'ac*/payments'",
                                                                     "project: 'acme/teams/a/b'",
                                                                     "group: 'acme'",
-                                                                    "group: 'acme/**'",
+                                                                    "group: 'acme/teams/**'",
                                                                     "group: 'acme/teams'",
                                                                     "group: 'ac*'",
                                                                     "user: 42",
