@@ -92,6 +92,11 @@ std::vector<v1::CreateTokenRequest> FakeBroker::creates() const {
   return creates_;
 }
 
+std::vector<v1::CheckAccessRequest> FakeBroker::checks() const {
+  const std::lock_guard lock(mutex_);
+  return checks_;
+}
+
 std::vector<v1::ListTokensRequest> FakeBroker::lists() const {
   const std::lock_guard lock(mutex_);
   return lists_;
@@ -176,6 +181,30 @@ grpc::Status FakeBroker::RevokeToken(grpc::ServerContext* context, const v1::Rev
   found->set_state(v1::TOKEN_STATE_REVOKED);
   found->set_revoke_reason(v1::REVOKE_REASON_REQUESTED);
   *response->mutable_token() = *found;
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeBroker::CheckAccess(grpc::ServerContext* context, const v1::CheckAccessRequest* request,
+                                     v1::CheckAccessResponse* response) {
+  const std::lock_guard lock(mutex_);
+  checks_.push_back(*request);
+  grpc::Status planned = Arrive(*context);
+  if (!planned.ok()) return planned;
+  const v1::Token& token = request->token();
+  response->set_decision_id("dec1510n1d");
+  response->set_policy_version("0123456789abcdef");
+  response->set_allowed(token.scopes_size() == 1 && token.scopes(0) == "read_user");
+  response->set_reason(response->allowed() ? "GRANTED" : "NOT_GRANTED");
+  if (response->allowed()) {
+    response->mutable_rule()->set_role("reader");
+    response->mutable_rule()->set_place("roles.reader.grants[0]");
+    response->mutable_rule()->set_position("policy.yaml:12:5");
+    return grpc::Status::OK;
+  }
+  response->set_message("the policy grants the caller nothing that covers this request");
+  *response->mutable_closest() = token;
+  response->mutable_closest()->clear_scopes();
+  response->mutable_closest()->add_scopes("read_user");
   return grpc::Status::OK;
 }
 

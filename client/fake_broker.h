@@ -76,6 +76,7 @@ class FakeBroker final : public v1::TokenService::Service {
   // What arrived, in order, refused calls included.
   std::vector<v1::CreateTokenRequest> creates() const;
   std::vector<v1::ListTokensRequest> lists() const;
+  std::vector<v1::CheckAccessRequest> checks() const;
   // The SPIFFE identity of each call's certificate.
   std::vector<std::string> peers() const;
   // When the calls arrived, as counted by the steady clock.
@@ -92,6 +93,9 @@ class FakeBroker final : public v1::TokenService::Service {
                            v1::RevokeTokenResponse* response) override;
   grpc::Status GetCaller(grpc::ServerContext* context, const v1::GetCallerRequest* request,
                          v1::GetCallerResponse* response) override;
+  // Allows what asks for read_user alone, and proposes that.
+  grpc::Status CheckAccess(grpc::ServerContext* context, const v1::CheckAccessRequest* request,
+                           v1::CheckAccessResponse* response) override;
 
   // Notes the call; what was planned for it.
   grpc::Status Arrive(const grpc::ServerContext& context);
@@ -102,6 +106,7 @@ class FakeBroker final : public v1::TokenService::Service {
   std::string secret_ = "glpat-fake_secret";
   std::vector<v1::CreateTokenRequest> creates_;
   std::vector<v1::ListTokensRequest> lists_;
+  std::vector<v1::CheckAccessRequest> checks_;
   std::vector<std::string> peers_;
   std::vector<std::chrono::steady_clock::time_point> times_;
   std::deque<v1::Token> tokens_;

@@ -86,6 +86,17 @@ class GrpcTokenClient final : public TokenClient {
     return std::move(*response.mutable_caller());
   }
 
+  absl::StatusOr<v1::CheckAccessResponse> CheckAccess(const v1::Token& spec, const std::string& verb,
+                                                      Deadline deadline) override {
+    v1::CheckAccessRequest request;
+    *request.mutable_token() = spec;
+    request.set_verb(verb);
+    v1::CheckAccessResponse response;
+    const absl::Status end = Call(&Connection::Stub::CheckAccess, request, response, deadline);
+    if (!end.ok()) return end;
+    return response;
+  }
+
  private:
   template <typename Request, typename Response>
   using Method = grpc::Status (Connection::Stub::*)(grpc::ClientContext*, const Request&, Response*);

@@ -111,6 +111,11 @@ class TokenClient {
   // Who the broker says we are, and what we may do.
   virtual absl::StatusOr<v1::Caller> GetCaller(Deadline deadline) = 0;
 
+  // What the broker's policy would say to a token like `spec`, and the closest one that it would allow; a denial is no
+  // failure. `verb` is "create" unless given otherwise; see CheckAccess in proto/tokenbroker/v1/token_service.proto.
+  virtual absl::StatusOr<v1::CheckAccessResponse> CheckAccess(const v1::Token& spec, const std::string& verb,
+                                                              Deadline deadline) = 0;
+
   // All pages from options.page_token on, as one list in memory; options.page_size is not heeded. Begins again, once,
   // if a restart of the broker has made a page token invalid.
   absl::StatusOr<std::vector<v1::Token>> ListAll(ListOptions options, Deadline deadline);

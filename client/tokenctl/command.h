@@ -45,6 +45,7 @@ struct Shared {
 
 void AddAudit(CLI::App& app, Shared& shared);
 void AddCreate(CLI::App& app, Shared& shared);
+void AddExplain(CLI::App& app, Shared& shared);
 void AddGet(CLI::App& app, Shared& shared);
 void AddList(CLI::App& app, Shared& shared);
 void AddReconcile(CLI::App& app, Shared& shared);

@@ -24,7 +24,9 @@ struct Advice {
   std::string_view reason, text;
 };
 constexpr Advice kAdvice[] = {
-    {"NOT_GRANTED", "`tokenctl whoami` shows what may be asked for; the broker's operator can grant more."},
+    {"NOT_GRANTED",
+     "`tokenctl explain` with the same options shows the closest request that would be allowed, `tokenctl whoami` all "
+     "that may be asked for; the broker's operator can grant more."},
     {"UNKNOWN_CALLER", "Ask the broker's operator to add the identity of the certificate (--cert) to a caller."},
     {"CERTIFICATE_EXPIRED", "Renew the certificate (--cert) and its key (--key)."},
     {"TOO_MANY_CALLS", "Wait for other calls of this caller to end, or make fewer at a time."},

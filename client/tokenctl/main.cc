@@ -63,6 +63,7 @@ int Main(int argc, char** argv) {
   AddShared(app, shared);
   AddAudit(app, shared);
   AddCreate(app, shared);
+  AddExplain(app, shared);
   AddGet(app, shared);
   AddList(app, shared);
   AddReconcile(app, shared);

@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <map>
+#include <utility>
 
 #include "client/tokenctl/printable.h"
 #include "client/tokenctl/words.h"
@@ -38,6 +40,24 @@ absl::Status WriteAll(int descriptor, std::string_view text) {
     text.remove_prefix(static_cast<std::size_t>(written));
   }
   return absl::OkStatus();
+}
+
+// Each part of a token that a caller chooses, in an order of its own.
+std::vector<std::pair<std::string, std::string>> SpecRows(const v1::Token& token) {
+  const std::map<std::string, std::string> labels(token.labels().begin(), token.labels().end());
+  std::string label_text;
+  for (const auto& [key, value] : labels) label_text += (label_text.empty() ? "" : ", ") + key + "=" + value;
+  std::string end = FormatDuration(seconds(token.ttl().seconds()));
+  if (token.has_expire_time()) end = "until " + FormatRfc3339(TimeOf(token.expire_time()));
+  // The instance that is meant, if it is not named, is known to the broker alone.
+  v1::Target target = token.target();
+  target.clear_instance();
+  return {{"target", TargetWord(target)},
+          {"scopes", Joined(token.scopes(), ", ")},
+          {"access level", token.access_level() == 0 ? "-" : AccessLevelWord(token.access_level())},
+          {"ttl", end},
+          {"display name", token.display_name()},
+          {"labels", label_text.empty() ? "-" : label_text}};
 }
 
 }  // namespace
@@ -136,6 +156,25 @@ std::string CallerText(const v1::Caller& caller) {
                     grant.self_extending() ? "yes" : "no"});
   }
   return text + "\n" + Columns(rows);
+}
+
+std::string AccessText(const v1::Token& asked, const v1::CheckAccessResponse& answer) {
+  const std::string ids = "decision " + answer.decision_id() + ", policy version " + answer.policy_version();
+  if (answer.allowed()) {
+    std::string rule = answer.rule().place();
+    if (!answer.rule().position().empty()) rule += " (" + answer.rule().position() + ")";
+    return Printable("Allowed by the role " + answer.rule().role() + ": " + rule + "; " + ids + ".") + "\n";
+  }
+  const std::string denied =
+      Printable("Denied: " + answer.message() + ". Reason " + answer.reason() + "; " + ids + ".") + "\n";
+  if (!answer.has_closest()) return denied + "No request that is close to it would be allowed.\n";
+  std::vector<std::vector<std::string>> rows = {{"FIELD", "ASKED", "ALLOWED"}};
+  const std::vector<std::pair<std::string, std::string>> before = SpecRows(asked);
+  const std::vector<std::pair<std::string, std::string>> after = SpecRows(answer.closest());
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    if (before[i].second != after[i].second) rows.push_back({before[i].first, before[i].second, after[i].second});
+  }
+  return denied + "The closest request that would be allowed:\n\n" + Columns(rows);
 }
 
 absl::StatusOr<std::string> Json(const google::protobuf::Message& message) {

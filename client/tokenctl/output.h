@@ -30,6 +30,8 @@ std::string TokenText(const v1::Token& token, WallTime now);
 // A line for each token.
 std::string TokenTable(const std::vector<v1::Token>& tokens, WallTime now);
 std::string CallerText(const v1::Caller& caller);
+// What the policy says to `asked`, and in which fields the closest request that it would allow differs.
+std::string AccessText(const v1::Token& asked, const v1::CheckAccessResponse& answer);
 
 // Indented, ends with a newline. Holds the secret of a message that has one.
 absl::StatusOr<std::string> Json(const google::protobuf::Message& message);

@@ -208,6 +208,28 @@ TEST_F(TokenctlTest, WhoamiShowsIdentityAndGrants) {
                                HasSubstr("30 (developer)"), HasSubstr("8h")));
 }
 
+TEST_F(TokenctlTest, ExplainSaysWhichRuleAndWhatInstead) {
+  const std::vector<std::string> allowed = {"explain", "--display-name", "n", "--user", "42", "--scopes", "read_user"};
+  EXPECT_EQ(OnTerminal(allowed).exit_code, 0);
+  EXPECT_THAT(OnTerminal(allowed).out,
+              HasSubstr("Allowed by the role reader: roles.reader.grants[0] (policy.yaml:12:5); decision dec1510n1d"));
+  EXPECT_EQ(json::parse(Run(allowed).out)["rule"]["role"], "reader");
+  EXPECT_EQ(broker_.checks().back().verb(), "create");
+
+  std::vector<std::string> denied = {"explain",  "--display-name", "n",     "--group", "acme",  "--scopes",
+                                     "api,sudo", "--access-level", "owner", "--verb",  "rotate"};
+  const Finished table = OnTerminal(denied);
+  EXPECT_EQ(table.exit_code, 3);
+  EXPECT_THAT(table.out, AllOf(HasSubstr("Denied: the policy grants"), HasSubstr("Reason NOT_GRANTED"),
+                               HasSubstr("scopes  api, sudo  read_user"), Not(HasSubstr("display name"))));
+  const Finished piped = Run(denied);
+  EXPECT_EQ(piped.exit_code, 3);
+  EXPECT_EQ(json::parse(piped.out)["closest"]["scopes"], json::array({"read_user"}));
+  EXPECT_EQ(broker_.checks().back().verb(), "rotate");
+  EXPECT_EQ(broker_.checks().back().token().target().group(), "acme");
+  EXPECT_EQ(Refused({grpc::UNAVAILABLE, "UPSTREAM_UNAVAILABLE", "gone", {}, {}, {}}, allowed).exit_code, 5);
+}
+
 TEST_F(TokenctlTest, FlagsWinOverVariables) {
   Environment elsewhere = Variables();
   elsewhere[0].second = "localhost:1";

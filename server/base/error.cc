@@ -74,8 +74,13 @@ Error&& Error::RetryAfter(Duration delay) && {
 }
 
 Error&& Error::Meta(std::string_view key, std::string_view value) && {
-  Attach(status_, absl::StrCat(Absl(kMetaPrefix), Absl(key)), value);
+  status_ = WithMeta(std::move(status_), key, value);
   return std::move(*this);
+}
+
+absl::Status WithMeta(absl::Status status, std::string_view key, std::string_view value) {
+  Attach(status, absl::StrCat(Absl(kMetaPrefix), Absl(key)), value);
+  return status;
 }
 
 Error&& Error::Precondition(std::string_view type, std::string_view subject, std::string_view description) && {

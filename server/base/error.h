@@ -56,6 +56,9 @@ struct QuotaViolation {
   std::string subject, description;
 };
 
+// A status that was made elsewhere, with more for machines.
+absl::Status WithMeta(absl::Status status, std::string_view key, std::string_view value);
+
 // What Error attached; empty where it did not.
 std::string ReasonOf(const absl::Status& status);
 std::vector<FieldViolation> FieldsOf(const absl::Status& status);

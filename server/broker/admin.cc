@@ -10,17 +10,13 @@ namespace tokenbroker {
 
 absl::Status AdmitAdmin(Core& core, const Caller& caller, std::string_view method, Verb verb) {
   const std::shared_ptr<const Policy> policy = core.parts.policies.Current();
-  const Decision decision = policy->DecideAdmin(caller, verb);
-  if (decision.status.ok()) return absl::OkStatus();
-  const std::string reason = ReasonOf(decision.status);
-  core.parts.metrics.Decided(false, reason);
-  core.parts.log.Info("refused", {{"caller", caller.name},
-                                  {"method", method},
-                                  {"reason", reason},
-                                  {"why", decision.detail},
-                                  {"policy", policy->version()}});
-  core.parts.ledger.NoteRefusal({caller.name, std::string(method), reason, decision.detail, policy->version()});
-  return decision.status;
+  const Decision decision = policy->DecideAdmin(caller, verb, core.parts.ledger.Now());
+  if (decision.status.ok()) {
+    NoteWouldHave(core, caller, method, decision, *policy);
+    return absl::OkStatus();
+  }
+  const std::string id = NoteRefusal(core, caller, method, "", decision, *policy);
+  return WithMeta(decision.status, "decision_id", id);
 }
 
 Task<absl::StatusOr<std::vector<AuditRecord>>> ReadAuditPage(Core* core, Caller caller, AuditQuery query) {

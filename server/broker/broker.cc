@@ -45,6 +45,10 @@ CallerView Broker::GetCaller(const Caller& caller) const {
   return {caller, policy->GrantsOf(caller), policy->version()};
 }
 
+Task<absl::StatusOr<AccessAnswer>> Broker::CheckAccess(CallContext call, Caller caller, AccessQuestion question) {
+  return tokenbroker::CheckAccess(impl_.get(), std::move(call), std::move(caller), std::move(question));
+}
+
 Task<absl::StatusOr<std::vector<AuditRecord>>> Broker::ReadAudit(Caller caller, AuditQuery query) {
   return ReadAuditPage(impl_.get(), std::move(caller), std::move(query));
 }

@@ -49,6 +49,23 @@ struct Created {
   Secret secret;  // Empty if validate_only.
 };
 
+// What CheckAccess asks for. For read and revoke only the request's target counts, for reconcile and audit nothing of
+// it.
+struct AccessQuestion {
+  Verb verb = Verb::kCreate;
+  CreateRequest request;
+};
+
+struct AccessAnswer {
+  bool allowed = false;
+  std::string decision_id;  // In the log and, for a denial, in the audit.
+  std::string reason;       // "GRANTED", "NOT_GRANTED", "TARGET_FORBIDDEN".
+  std::string message;      // What a create would be told; empty if it is allowed.
+  RuleName rule;            // The grant that covers it; empty for a denial. Of the file's path only the name.
+  std::optional<CreateRequest> closest;
+  std::string policy_version;
+};
+
 // What ListTokens asks for; filter and order_by as the public API writes them.
 struct ListRequest {
   int page_size = 0;
@@ -114,6 +131,8 @@ class Broker {
   Task<absl::StatusOr<ListPage>> List(Caller caller, ListRequest request);
   Task<absl::StatusOr<Token>> Revoke(CallContext call, Caller caller, TokenId id);
   CallerView GetCaller(const Caller& caller) const;
+  // What the policy would say. Whatever else stands against a create fails as it does there.
+  Task<absl::StatusOr<AccessAnswer>> CheckAccess(CallContext call, Caller caller, AccessQuestion question);
 
   // For AdminService. One page of the audit, see Ledger::ReadAudit; NOT_GRANTED without the verb audit.
   Task<absl::StatusOr<std::vector<AuditRecord>>> ReadAudit(Caller caller, AuditQuery query);

@@ -38,16 +38,37 @@ struct Core {
   Event stop;  // Set by a drain: the jobs end.
 };
 
-// Counts and notes a refusal of the policy, and returns what the caller is told.
+// What is asked of the policy for a create.
+AccessRequest AccessOf(const CreateRequest& request, Verb verb, WallTime now);
+
+// The decision on a target that GitLab does not show, and what the caller is told of it if a grant covers it.
+Decision AbsentTarget();
+absl::Status TargetNotFound(const Target& target);
+
+// What rules in audit mode would have decided, in words: "denied by denies[1]"; empty if they would not differ.
+std::string WouldHaveText(const Decision& decision);
+// Counts and logs it, if there is something.
+void NoteWouldHave(Core& core, const Caller& caller, std::string_view method, const Decision& decision,
+                   const Policy& policy);
+
+// Counts and notes a refusal of the policy. Its decision id ties what the caller is told to the log and the audit.
+// `what`: the target and the scopes in words; empty for what is about none.
+std::string NoteRefusal(Core& core, const Caller& caller, std::string_view method, std::string_view what,
+                        const Decision& decision, const Policy& policy);
+// The same; returns what the caller is told.
 absl::Status Refuse(Core& core, const Caller& caller, std::string_view method, const AccessRequest& request,
                     const Decision& decision, const Policy& policy);
+// A request's target and scopes in words.
+std::string WhatIsAsked(const AccessRequest& request);
+// A decision's id: 10 characters of [0-9a-z], at random.
+std::string MakeDecisionId(Random& random);
 
 // Whether the caller may use this verb of AdminService: NOT_GRANTED, counted and noted, if not.
 absl::Status AdmitAdmin(Core& core, const Caller& caller, std::string_view method, Verb verb);
 
 // What today's policy says of a verb (kRead, kRevoke) on another caller's token, judged by where its target was when
 // the token was made.
-Decision JudgeAccess(const Policy& policy, const Caller& caller, Verb verb, const Token& token);
+Decision JudgeAccess(const Policy& policy, const Caller& caller, Verb verb, const Token& token, WallTime now);
 
 // The use cases; see broker.h.
 Task<absl::StatusOr<std::vector<AuditRecord>>> ReadAuditPage(Core* core, Caller caller, AuditQuery query);
@@ -55,6 +76,7 @@ Task<absl::StatusOr<Findings>> ListUnknownTokens(Core* core, Caller caller);
 Task<absl::StatusOr<std::vector<Token>>> TakeInUnknown(Core* core, CallContext call, Caller caller,
                                                        UnknownChoice choice);
 Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller caller, CreateRequest request);
+Task<absl::StatusOr<AccessAnswer>> CheckAccess(Core* core, CallContext call, Caller caller, AccessQuestion question);
 Task<absl::StatusOr<Token>> GetToken(Core* core, Caller caller, TokenId id);
 Task<absl::StatusOr<ListPage>> ListTokens(Core* core, Caller caller, ListRequest request);
 Task<absl::StatusOr<Token>> RevokeToken(Core* core, CallContext call, Caller caller, TokenId id);

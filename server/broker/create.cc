@@ -22,11 +22,6 @@ namespace {
 constexpr Duration kLeastTimeLeft = seconds(2);
 constexpr Duration kLargestSkew = minutes(15);
 
-AccessRequest AccessOf(const CreateRequest& request, WallTime now) {
-  return {Verb::kCreate, request.target, request.scopes, request.access_level,
-          request.ttl.has_value() ? *request.ttl : *request.expire_time - now};
-}
-
 // GitLab's date for this token, or how long it could live.
 absl::StatusOr<Date> UpstreamDate(Core& core, WallTime expire_time) {
   const Duration skew = core.parts.gitlab.Skew().value_or(Duration(0));
@@ -74,15 +69,26 @@ Token TokenFor(Core& core, const Caller& caller, const CreateRequest& request, c
 }
 
 // Aggregates are put together in plain functions, see the rules in task.h.
-Decision AbsentTarget() { return {NotGranted(), "", "the target does not exist or cannot be seen"}; }
-
 Grounds GroundsOf(const Decision& decision, const Policy& policy, const Caller& caller) {
-  return {decision.role, policy.version(), caller.identity};
+  return {decision.rule.role, policy.version(), caller.identity, WouldHaveText(decision)};
 }
 
 IntentSpec SpecFor(Token token, const CreateRequest& request, std::optional<RequestKey> key,
-                   std::optional<TokenId> replaces, Grounds grounds) {
-  return {std::move(token), request.ttl, request.expire_time, std::move(key), std::move(replaces), std::move(grounds)};
+                   std::optional<TokenId> replaces, Grounds grounds, QuotaLimits limits) {
+  return {std::move(token),   request.ttl, request.expire_time, std::move(key), std::move(replaces),
+          std::move(grounds), limits};
+}
+
+// The policy has said yes, and the ledger that there is no room: a refusal for the log and the audit, too.
+absl::Status NoRoom(Core& core, const Caller& caller, const AccessRequest& access, const Policy& policy,
+                    const absl::Status& why) {
+  const std::string reason = ReasonOf(why);
+  if (reason != "QUOTA_EXCEEDED" && reason != "RATE_EXCEEDED") return why;
+  const std::string message(why.message());
+  core.parts.log.Info("no room", {{"caller", caller.name}, {"reason", reason}, {"error", message}});
+  core.parts.ledger.NoteRefusal(
+      {caller.name, "CreateToken", reason, WhatIsAsked(access) + ": " + message, policy.version()});
+  return why;
 }
 
 MintSpec MintFor(const Token& asked, Date date) {
@@ -181,7 +187,7 @@ Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller c
   const absl::Status valid = ValidateCreate(request, core->options.instance, parts.ledger.Now());
   if (!valid.ok()) co_return valid;
   request.target.instance = core->options.instance;
-  const AccessRequest access = AccessOf(request, parts.ledger.Now());
+  const AccessRequest access = AccessOf(request, Verb::kCreate, parts.ledger.Now());
   const std::shared_ptr<const Policy> written_policy = parts.policies.Current();
   const Decision written = written_policy->DecideAsWritten(caller, access);
   if (!written.status.ok()) co_return Refuse(*core, caller, "CreateToken", access, written, *written_policy);
@@ -199,9 +205,7 @@ Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller c
     if (!written_policy->CoversAsWritten(caller, access)) {
       co_return Refuse(*core, caller, "CreateToken", access, AbsentTarget(), *written_policy);
     }
-    co_return Error(absl::StatusCode::kNotFound, "TARGET_NOT_FOUND",
-                    "token.target: GitLab does not know " + ToText(request.target) + ", or the broker cannot see it")
-        .Field("token.target", "does not exist at GitLab, or the broker cannot see it");
+    co_return TargetNotFound(request.target);
   }
   std::optional<TokenId> replaces;
   if (record.has_value()) {
@@ -218,12 +222,16 @@ Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller c
   const Decision decision = policy->Decide(caller, access, *facts);
   if (!decision.status.ok()) co_return Refuse(*core, caller, "CreateToken", access, decision, *policy);
   parts.metrics.Decided(true, "GRANTED");
+  NoteWouldHave(*core, caller, "CreateToken", decision, *policy);
   const WallTime expected_end = request.ttl.has_value() ? parts.ledger.Now() + *request.ttl : *request.expire_time;
   const absl::StatusOr<Date> expected_date = UpstreamDate(*core, expected_end);
   if (!expected_date.ok()) co_return expected_date.status();
 
   Token token = TokenFor(*core, caller, request, *facts);
   if (request.validate_only) {
+    const absl::Status room =
+        co_await parts.ledger.CheckQuota(caller.name, decision.rule.role, decision.limits, replaces);
+    if (!room.ok()) co_return NoRoom(*core, caller, access, *policy, room);
     token.id.clear();
     token.upstream_name.clear();
     token.create_time = parts.ledger.Now();
@@ -238,9 +246,10 @@ Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller c
   }
 
   // 2. Remember.
-  IntentSpec spec = SpecFor(std::move(token), request, key, replaces, GroundsOf(decision, *policy, caller));
+  IntentSpec spec =
+      SpecFor(std::move(token), request, key, replaces, GroundsOf(decision, *policy, caller), decision.limits);
   absl::StatusOr<DurableIntent> begun = co_await parts.ledger.Begin(std::move(spec));
-  if (!begun.ok()) co_return begun.status();
+  if (!begun.ok()) co_return NoRoom(*core, caller, access, *policy, begun.status());
   if (replaces.has_value()) core->lifecycle.Wake();
   DurableIntent intent = *std::move(begun);
   const Token asked = intent.token();

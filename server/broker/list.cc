@@ -61,8 +61,8 @@ absl::StatusOr<ListQuery> QueryOf(Core& core, const Caller& caller, const ListRe
   // One snapshot judges the whole page. Who may read nothing of others' does not even touch their rows.
   const std::shared_ptr<const Policy> policy = core.parts.policies.Current();
   if (MayReadOthers(*policy, caller)) {
-    query.visible = [policy, caller](const Token& token) {
-      return token.owner == caller.name || JudgeAccess(*policy, caller, Verb::kRead, token).status.ok();
+    query.visible = [policy, caller, now = core.parts.ledger.Now()](const Token& token) {
+      return token.owner == caller.name || JudgeAccess(*policy, caller, Verb::kRead, token, now).status.ok();
     };
   } else {
     query.owner = caller.name;

@@ -1,5 +1,6 @@
 // Reading one token: from the ledger alone.
 
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -17,34 +18,6 @@ absl::Status NoSuchToken(const TokenId& id) {
 
 }  // namespace
 
-Decision JudgeAccess(const Policy& policy, const Caller& caller, Verb verb, const Token& token) {
-  const AccessRequest request = {verb,
-                                 {token.target.instance, token.target.kind, std::to_string(token.target.id)},
-                                 token.scopes,
-                                 token.access_level,
-                                 Duration(0)};
-  TargetFacts facts;
-  facts.target = token.target;
-  return policy.Decide(caller, request, facts);
-}
-
-absl::Status Refuse(Core& core, const Caller& caller, std::string_view method, const AccessRequest& request,
-                    const Decision& decision, const Policy& policy) {
-  const std::string reason = ReasonOf(decision.status);
-  core.parts.metrics.Decided(false, reason);
-  std::string what = ToText(request.target);
-  for (const std::string& scope : request.scopes) what += ' ' + scope;
-  core.parts.log.Info("refused", {{"caller", caller.name},
-                                  {"method", method},
-                                  {"reason", reason},
-                                  {"request", what},
-                                  {"why", decision.detail},
-                                  {"policy", policy.version()}});
-  core.parts.ledger.NoteRefusal(
-      {caller.name, std::string(method), reason, what + ": " + decision.detail, policy.version()});
-  return decision.status;
-}
-
 Task<absl::StatusOr<TokenRecord>> FindVisible(Core* core, Caller caller, TokenId id, Verb verb) {
   absl::StatusOr<TokenRecord> record = co_await core->parts.ledger.Get(id);
   if (!record.ok()) {
@@ -53,7 +26,9 @@ Task<absl::StatusOr<TokenRecord>> FindVisible(Core* core, Caller caller, TokenId
   }
   const Token& token = record->token;
   if (token.owner == caller.name) co_return record;
-  const Decision decision = JudgeAccess(*core->parts.policies.Current(), caller, verb, token);
+  const std::shared_ptr<const Policy> policy = core->parts.policies.Current();
+  const Decision decision = JudgeAccess(*policy, caller, verb, token, core->parts.ledger.Now());
+  NoteWouldHave(*core, caller, verb == Verb::kRead ? "GetToken" : "RevokeToken", decision, *policy);
   if (!decision.status.ok()) co_return NoSuchToken(id);
   co_return record;
 }

@@ -260,6 +260,12 @@ absl::Status ValidateCreate(const CreateRequest& request, std::string_view insta
   return std::move(violations).ToStatus();
 }
 
+absl::Status ValidateTarget(const Target& target, std::string_view instance) {
+  Violations violations;
+  CheckTarget(target, instance, violations);
+  return std::move(violations).ToStatus();
+}
+
 std::string DigestOf(std::string_view method, const CreateRequest& request) {
   // Each part with its length in front, so that no two requests give the same text.
   std::string text;

@@ -14,6 +14,9 @@ namespace tokenbroker {
 // OK, or INVALID_ARGUMENT, reason FIELD_INVALID. `now` is the ledger's.
 absl::Status ValidateCreate(const CreateRequest& request, std::string_view instance, WallTime now);
 
+// The same, for what is asked of a target alone.
+absl::Status ValidateTarget(const Target& target, std::string_view instance);
+
 // Whether `text` is an UUID of version 4 (RFC 9562), in either case.
 bool IsUuid4(std::string_view text);
 

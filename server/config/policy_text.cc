@@ -150,7 +150,8 @@ absl::StatusOr<std::shared_ptr<const Policy>> CompilePolicyText(const PolicyText
   const absl::StatusOr<SourceMap> map = ParsePolicyText(policy, &source);
   if (!map.ok()) return map.status();
   absl::StatusOr<std::shared_ptr<const Policy>> compiled =
-      Policy::Compile(source, policy.hash.substr(0, kVersionDigits), options);
+      Policy::Compile(source, policy.hash.substr(0, kVersionDigits), options,
+                      [&map](const std::string& place) { return map->Locate(place); });
   if (!compiled.ok()) return Located(compiled.status(), *map);
   return compiled;
 }

@@ -13,6 +13,10 @@ absl::Status Unavailable() {
   return Error(absl::StatusCode::kUnavailable, "UPSTREAM_UNAVAILABLE", "GitLab does not answer");
 }
 
+absl::Status NotSupported() {
+  return Error(absl::StatusCode::kFailedPrecondition, "TARGET_KIND_NOT_SUPPORTED",
+               "token.target: this broker does not make such tokens yet");
+}
 absl::Status NotFound() { return Error(absl::StatusCode::kNotFound, "UPSTREAM_NOT_FOUND", "404 Not Found"); }
 
 }  // namespace
@@ -176,6 +180,7 @@ Task<absl::StatusOr<TargetFacts>> FakeGitLab::Resolve(CallContext, Target target
   ++resolves_;
   ++reads_;
   if (down_) co_return Unavailable();
+  if (target.kind == TargetKind::kGroup || target.kind == TargetKind::kServiceAccount) co_return NotSupported();
   if (target.kind == TargetKind::kUser) {
     for (const auto& [id, facts] : users_) {
       if (target.id() == id || facts.target.path == target.ref) co_return facts;

@@ -54,6 +54,7 @@ struct Grounds {
   std::string role;
   std::string policy_version;
   std::string identity;
+  std::string would_have = {};  // What rules in audit mode would have decided; empty if they would not differ.
 };
 
 // A token to be, as Begin writes it. `token` has no state, times or upstream facts but what is said here.
@@ -148,6 +149,8 @@ struct Refusal {
   std::string reason;
   std::string detail;  // The request's target and scopes in words; no secret.
   std::string policy_version;
+  std::string decision_id = {};  // That the caller was told, too.
+  std::string would_have = {};   // What rules in audit mode would have decided; empty if they would not differ.
 };
 
 // Thread-safe. Tasks go on on the executor that the ledger was made with; none can be cancelled. The clock is the

@@ -103,6 +103,7 @@ std::string IntentBody(const Token& token, const Grounds& grounds) {
     body.Field("role", grounds.role);
     body.Field("policy", grounds.policy_version);
     body.Field("identity", grounds.identity);
+    if (!grounds.would_have.empty()) body.Field("would_have", grounds.would_have);
   });
   return body.Take();
 }

@@ -27,6 +27,8 @@ AuditEvent InFull(const Refusal& refusal, WallTime now) {
     body.Field("reason", refusal.reason);
     body.Field("detail", refusal.detail);
     body.Field("policy", refusal.policy_version);
+    if (!refusal.decision_id.empty()) body.Field("decision_id", refusal.decision_id);
+    if (!refusal.would_have.empty()) body.Field("would_have", refusal.would_have);
   });
   return {now, "refusal", "", refusal.caller, body.Take()};
 }

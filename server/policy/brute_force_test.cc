@@ -150,7 +150,7 @@ TEST(BruteForceTest, TheOrderOfBindingsDoesNotMatter) {
     const Decision one = forward->Decide({"web", ""}, each.request, each.facts);
     const Decision other = backward->Decide({"web", ""}, each.request, each.facts);
     ASSERT_EQ(one.status, other.status);
-    ASSERT_EQ(one.role, other.role);
+    ASSERT_EQ(one.rule.place, other.rule.place);
     ASSERT_EQ(one.detail, other.detail);
   }
 }

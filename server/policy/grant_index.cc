@@ -8,79 +8,137 @@
 namespace tokenbroker {
 namespace {
 
-// A place is a text like "user/42" or "project/acme/payments", in lower case; a target is at the places that are its
-// beginnings up to a slash, too.
-std::string PlaceOf(TargetKind kind, std::string_view below) {
-  std::string place(NameOf(kind));
-  return place.append("/").append(LowerCase(below));
+struct TextHash {
+  using is_transparent = void;
+  std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+};
+template <typename T>
+using ByText = std::unordered_map<std::string, T, TextHash, std::equal_to<>>;
+
+void AddOnce(PathTrie::Positions& positions, std::uint32_t position) {
+  if (positions.empty() || positions.back() != position) positions.push_back(position);
 }
 
-// The path up to its first segment with a star.
-std::string_view LiteralPart(std::string_view path) {
-  const std::size_t star = path.find('*');
-  if (star == std::string_view::npos) return path;
-  const std::size_t slash = path.substr(0, star).rfind('/');
-  return slash == std::string_view::npos ? "" : path.substr(0, slash);
-}
-
-std::string PlaceOf(const CompiledPattern& pattern) {
-  switch (pattern.kind) {
-    case TargetKind::kUser:
-      return PlaceOf(pattern.kind, std::to_string(*pattern.id));
-    case TargetKind::kProject:
-    case TargetKind::kGroup: {
-      const std::string_view below = LiteralPart(pattern.path->text());
-      return below.empty() ? std::string(NameOf(pattern.kind)) : PlaceOf(pattern.kind, below);
-    }
-    case TargetKind::kServiceAccount:
-      break;  // By name or by id, and one may be written where the other is meant.
-  }
-  return std::string(NameOf(pattern.kind));
-}
+void Append(PathTrie::Positions& to, const PathTrie::Positions& from) { to.insert(to.end(), from.begin(), from.end()); }
 
 }  // namespace
 
+SoughtTarget::SoughtTarget(const Target& written) : kind(written.kind), id(written.id()) {
+  if (!id.has_value()) path = LowerCase(written.ref);
+}
+
+SoughtTarget::SoughtTarget(const ResolvedTarget& known) : kind(known.kind), id(known.id), path(LowerCase(known.path)) {}
+
+// A node stands for the segments on the way to it.
+struct PathTrie::Node {
+  Positions here;  // Of patterns that end here.
+  ByText<std::unique_ptr<Node>> literal;
+  std::vector<std::pair<PathPattern::Segment, std::unique_ptr<Node>>> captured;
+  // Of patterns whose next segment has a star, by what stands before it there.
+  ByText<Positions> starred;
+  std::vector<std::size_t> starred_lengths;  // Of those beginnings, each once.
+
+  Node& Next(const PathPattern::Segment& segment) {
+    if (!segment.has_capture) {
+      std::unique_ptr<Node>& node = literal[segment.text];
+      if (node == nullptr) node = std::make_unique<Node>();
+      return *node;
+    }
+    for (const auto& [known, node] : captured) {
+      if (known.text == segment.text) return *node;
+    }
+    captured.emplace_back(segment, std::make_unique<Node>());
+    return *captured.back().second;
+  }
+
+  void AddStarred(std::string_view beginning, std::uint32_t position) {
+    AddOnce(starred[std::string(beginning)], position);
+    if (std::find(starred_lengths.begin(), starred_lengths.end(), beginning.size()) == starred_lengths.end()) {
+      starred_lengths.push_back(beginning.size());
+    }
+  }
+
+  void Find(std::string_view rest, const CapturedTexts& texts, Positions& found) const {
+    const std::size_t slash = rest.find('/');
+    const std::string_view text = rest.substr(0, slash);
+    for (const std::size_t length : starred_lengths) {
+      if (length > text.size()) continue;
+      const auto beginning = starred.find(text.substr(0, length));
+      if (beginning != starred.end()) Append(found, beginning->second);
+    }
+    const auto descend = [&](const Node& node) {
+      if (slash == std::string_view::npos) {
+        Append(found, node.here);
+      } else {
+        node.Find(rest.substr(slash + 1), texts, found);
+      }
+    };
+    const auto next = literal.find(text);
+    if (next != literal.end()) descend(*next->second);
+    for (const auto& [segment, node] : captured) {
+      if (SegmentIs(segment, text, texts)) descend(*node);
+    }
+  }
+};
+
+PathTrie::PathTrie() : root_(std::make_unique<Node>()) {}
+PathTrie::PathTrie(PathTrie&&) noexcept = default;
+PathTrie& PathTrie::operator=(PathTrie&&) noexcept = default;
+PathTrie::~PathTrie() = default;
+
+void PathTrie::Add(const PathPattern& pattern, std::uint32_t position) {
+  Node* node = root_.get();
+  for (const PathPattern::Segment& segment : pattern.segments()) {
+    if (segment.has_star) {
+      return node->AddStarred(std::string_view(segment.text).substr(0, segment.text.find_first_of("*{")), position);
+    }
+    node = &node->Next(segment);
+  }
+  if (pattern.everything_below()) return node->AddStarred("", position);
+  AddOnce(node->here, position);
+}
+
+void PathTrie::Find(std::string_view path, const CapturedTexts& captured, Positions& found) const {
+  root_->Find(path, captured, found);
+}
+
 GrantIndex::GrantIndex(Grants grants) : grants_(std::move(grants)) {
   for (std::uint32_t i = 0; i < grants_.size(); ++i) {
+    if (grants_[i]->targets.empty()) {
+      everywhere_.push_back(i);
+      for (Positions& positions : of_kind_) positions.push_back(i);
+    }
     for (const CompiledPattern& pattern : grants_[i]->targets) {
-      Positions& positions = by_place_[PlaceOf(pattern)];
-      if (positions.empty() || positions.back() != i) positions.push_back(i);
+      const auto kind = static_cast<std::size_t>(pattern.kind);
+      AddOnce(of_kind_[kind], i);
+      if (pattern.id.has_value()) {
+        AddOnce(by_id_[kind][*pattern.id], i);
+      } else {
+        by_path_[kind].Add(*pattern.path, i);
+      }
     }
   }
 }
 
-std::optional<GrantIndex::Positions> GrantIndex::About(const Target& written) const {
-  const std::optional<std::int64_t> id = written.id();
-  switch (written.kind) {
-    case TargetKind::kUser:
-      if (!id.has_value()) return std::nullopt;  // Grants name users by id: the facts will tell.
-      return AtOrAbove(PlaceOf(written.kind, std::to_string(*id)));
-    case TargetKind::kProject:
-    case TargetKind::kGroup:
-      if (id.has_value()) return std::nullopt;  // Grants name them by path.
-      return AtOrAbove(PlaceOf(written.kind, written.ref));
-    case TargetKind::kServiceAccount:
-      break;
-  }
-  return std::nullopt;
+// Users are granted by id, projects and groups by path, service accounts by either.
+bool GrantIndex::NeedsFacts(const SoughtTarget& target) {
+  const bool by_id = target.kind == TargetKind::kUser || target.kind == TargetKind::kServiceAccount;
+  return (by_id && !target.id.has_value()) || (target.kind != TargetKind::kUser && target.path.empty());
 }
 
-std::optional<GrantIndex::Positions> GrantIndex::About(const ResolvedTarget& facts) const {
-  if (facts.kind == TargetKind::kServiceAccount) return std::nullopt;
-  const bool user = facts.kind == TargetKind::kUser;
-  return AtOrAbove(PlaceOf(facts.kind, user ? std::to_string(facts.id) : facts.path));
-}
-
-GrantIndex::Positions GrantIndex::AtOrAbove(const std::string& place) const {
-  Positions positions;
-  for (std::size_t slash = place.find('/');; slash = place.find('/', slash + 1)) {
-    const auto found = by_place_.find(std::string_view(place).substr(0, slash));
-    if (found != by_place_.end()) positions.insert(positions.end(), found->second.begin(), found->second.end());
-    if (slash == std::string::npos) break;
+GrantIndex::Positions GrantIndex::About(const SoughtTarget& target, const CapturedTexts& captured) const {
+  Positions found = everywhere_;
+  const auto kind = static_cast<std::size_t>(target.kind);
+  if (target.id.has_value()) {
+    const auto known = by_id_[kind].find(*target.id);
+    if (known != by_id_[kind].end()) Append(found, known->second);
   }
-  std::sort(positions.begin(), positions.end());
-  positions.erase(std::unique(positions.begin(), positions.end()), positions.end());
-  return positions;
+  if (!target.path.empty()) by_path_[kind].Find(target.path, captured, found);
+  if (found.size() > 1) {
+    std::sort(found.begin(), found.end());
+    found.erase(std::unique(found.begin(), found.end()), found.end());
+  }
+  return found;
 }
 
 }  // namespace tokenbroker

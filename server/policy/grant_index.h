@@ -1,7 +1,8 @@
 #pragma once
-// The grants of one caller, found by the target that they may be about: a decision looks at few of them, however many
-// there are. Filled and used by the engine alone.
+// Grants or denies, found by the target that they may be about: a decision looks at few of them, however many there
+// are. Filled and used by the engine alone.
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -12,10 +13,40 @@
 #include <vector>
 
 #include "server/domain/target.h"
+#include "server/policy/path_pattern.h"
 
 namespace tokenbroker {
 
 struct CompiledGrant;
+
+// What is known of a target.
+struct SoughtTarget {
+  explicit SoughtTarget(const Target& written);
+  explicit SoughtTarget(const ResolvedTarget& known);
+
+  TargetKind kind;
+  std::optional<std::int64_t> id;
+  std::string path;  // In lower case; a user's is the name. Empty: not known.
+};
+
+// Positions of path patterns, by the beginning that all they match has in common.
+class PathTrie {
+ public:
+  using Positions = std::vector<std::uint32_t>;
+
+  PathTrie();
+  PathTrie(PathTrie&&) noexcept;
+  PathTrie& operator=(PathTrie&&) noexcept;
+  ~PathTrie();
+
+  void Add(const PathPattern& pattern, std::uint32_t position);
+  // Adds the positions of all patterns that match, and of few others.
+  void Find(std::string_view path, const CapturedTexts& captured, Positions& found) const;
+
+ private:
+  struct Node;
+  std::unique_ptr<Node> root_;
+};
 
 // Immutable and thread-safe.
 class GrantIndex {
@@ -27,34 +58,34 @@ class GrantIndex {
 
   const Grants& all() const { return grants_; }
 
-  // The first grant, in the order of all(), that may be about this target (as written, or as GitLab knows it) and that
-  // `accepts` takes; null if there is none. It is asked about few others.
-  template <typename AnyTarget, typename Accepts>
-  const CompiledGrant* First(const AnyTarget& target, const Accepts& accepts) const {
-    const std::optional<Positions> about = About(target);
-    const std::size_t count = about.has_value() ? about->size() : grants_.size();
-    for (std::size_t i = 0; i < count; ++i) {
-      const CompiledGrant& grant = *grants_[about.has_value() ? (*about)[i] : i];
-      if (accepts(grant)) return &grant;
+  // Shows those that may be about the target, in the order of all(), until `visit` is false: those that match by what
+  // is known of it; with `maybe` also those that could match by what is not. Few others are shown.
+  template <typename Visit>
+  void ForEach(const SoughtTarget& target, const CapturedTexts& captured, bool maybe, const Visit& visit) const {
+    if (grants_.empty()) return;
+    if (maybe && NeedsFacts(target)) {
+      for (const std::uint32_t each : of_kind_[static_cast<std::size_t>(target.kind)]) {
+        if (!visit(*grants_[each])) return;
+      }
+      return;
     }
-    return nullptr;
+    for (const std::uint32_t each : About(target, captured)) {
+      if (!visit(*grants_[each])) return;
+    }
   }
 
  private:
-  using Positions = std::vector<std::uint32_t>;  // In grants_, ascending.
-  struct Hash {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
-  };
+  using Positions = PathTrie::Positions;  // In grants_, ascending.
+  using ById = std::unordered_map<std::int64_t, Positions>;
 
-  // Nothing: it may be any of them.
-  std::optional<Positions> About(const Target& written) const;
-  std::optional<Positions> About(const ResolvedTarget& facts) const;
-  Positions AtOrAbove(const std::string& place) const;
+  static bool NeedsFacts(const SoughtTarget& target);
+  Positions About(const SoughtTarget& target, const CapturedTexts& captured) const;
 
   Grants grants_;
-  // By the place up to which all targets of a pattern are the same.
-  std::unordered_map<std::string, Positions, Hash, std::equal_to<>> by_place_;
+  Positions everywhere_;              // Without any target: about all.
+  std::array<Positions, 4> of_kind_;  // With a target of this kind, and those of everywhere_.
+  std::array<ById, 4> by_id_;
+  std::array<PathTrie, 4> by_path_;
 };
 
 }  // namespace tokenbroker

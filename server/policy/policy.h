@@ -1,7 +1,10 @@
 #pragma once
 // Who may have which tokens. Pure: a policy is compiled once and then decides without clock, I/O or memory of before.
 
+#include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +14,7 @@
 #include "server/base/clock.h"
 #include "server/domain/caller.h"
 #include "server/domain/caller_rule.h"
+#include "server/domain/quota.h"
 #include "server/domain/target.h"
 #include "tokenbroker/config/v1/policy.pb.h"
 
@@ -18,15 +22,36 @@ namespace tokenbroker {
 
 enum class Verb { kCreate, kRotate, kRead, kRevoke, kReconcile, kAudit };
 std::string_view NameOf(Verb verb);
+std::optional<Verb> ParseVerb(std::string_view name);
+bool MakesToken(Verb verb);  // create and rotate.
 
 // What somebody wants to do.
 struct AccessRequest {
   Verb verb = Verb::kCreate;
   Target target;  // As written.
   // For create and rotate:
-  std::vector<std::string> scopes;
+  std::vector<std::string> scopes = {};
   int access_level = 0;
   Duration ttl{0};
+  std::string display_name = {};
+  std::map<std::string, std::string> labels = {};
+  // For rotate: how long ago the first token of the chain was made.
+  Duration chain_age{0};
+  // The ledger's time, for grants that end. Left out, every one of them has ended.
+  WallTime now = WallTime::max();
+};
+
+// A grant or a deny.
+struct RuleName {
+  std::string place = {};     // In the policy: "roles.reader.grants[0]", "denies[2]".
+  std::string role = {};      // Empty for a deny.
+  std::string position = {};  // "policy.yaml:12:5"; empty if it is not known.
+};
+
+// What the answer would have been if the rules in audit mode were in force.
+struct WouldHave {
+  bool allowed = false;
+  RuleName rule;
 };
 
 // The answer, and on what it rests.
@@ -35,8 +60,12 @@ struct Decision {
   // FAILED_PRECONDITION, reason TARGET_FORBIDDEN (an administrator, the issuer, a blocked user), only if the target is
   // covered by a grant.
   absl::Status status;
-  std::string role;    // That granted it; empty if none did.
-  std::string detail;  // For the log and the audit: which rule decided, and what was missing.
+  std::string detail = {};  // For the log and the audit: which rule decided, and what was missing.
+  RuleName rule = {};       // The grant that covers it, or the deny that hits it; empty if no rule does.
+  std::optional<WouldHave> would_have = {};  // Nothing if it would have been the same.
+  // What the ledger must count, if it is allowed and makes a token. Of several grants that cover a request the one with
+  // the widest limits decides: without any first, then by max_active, then by creates_per_minute.
+  QuotaLimits limits = {};
 };
 
 // PERMISSION_DENIED, reason NOT_GRANTED: one text for what is not granted, does not exist or cannot be seen, so that
@@ -48,8 +77,15 @@ struct GrantView {
   std::string role;
   std::vector<std::string> verbs, targets, scopes;
   int max_access_level = 0;
+  Duration min_ttl{0};  // 0: none.
   Duration max_ttl{0};
   bool self_extending = false;
+  std::string display_name = {};  // A pattern; empty: any.
+  std::map<std::string, std::string> required_labels = {};
+  int max_active = 0;
+  int creates_per_minute = 0;
+  std::optional<WallTime> not_after = {};
+  std::optional<Duration> max_chain_age = {};
 };
 
 // What of the server's configuration weakens the rules.
@@ -57,13 +93,17 @@ struct PolicyOptions {
   bool allow_admin_targets = false;
 };
 
+// Tells where a rule is written, "policy.yaml:12:5", by its place; asked while a policy is compiled.
+using RuleLocator = std::function<std::string(const std::string& place)>;
+
 // Immutable and thread-safe.
 class Policy {
  public:
   // `version` is shown to callers and written into every event. Errors are INVALID_ARGUMENT with the field's path in
   // the message ("roles.reader.grants[0].scopes[1]: unknown scope 'read_apy'; did you mean 'read_api'?") and as Field.
   static absl::StatusOr<std::shared_ptr<const Policy>> Compile(const config::v1::Policy& source, std::string version,
-                                                               PolicyOptions options);
+                                                               PolicyOptions options,
+                                                               const RuleLocator& locate = nullptr);
   // Nobody may do anything: what holds while there is no policy.
   static std::shared_ptr<const Policy> DenyAll();
 
@@ -80,9 +120,22 @@ class Policy {
   // Whether a grant of the caller covers the target as it is written, so that its absence may be told.
   virtual bool CoversAsWritten(const Caller& caller, const AccessRequest& request) const = 0;
 
-  // Whether a grant of the caller has this verb of AdminService (kReconcile, kAudit), which is about no target.
-  virtual Decision DecideAdmin(const Caller& caller, Verb verb) const = 0;
+  // Whether some grant of the caller may let it do this at the target, whatever the rest of the request says: only then
+  // does an explanation look at GitLab.
+  virtual bool MayReach(const Caller& caller, const AccessRequest& request) const = 0;
 
+  // Whether a grant of the caller has this verb of AdminService (kReconcile, kAudit), which is about no target.
+  virtual Decision DecideAdmin(const Caller& caller, Verb verb, WallTime now) const = 0;
+
+  // For a create or rotate that is denied: the closest request that is allowed, with the fewest fields changed, then
+  // the fewest scopes removed, then the longest ttl (if what was asked for is below a grant's min_ttl: the shortest).
+  // It never asks for a scope or a level beyond what was asked for; a target is exchanged for one that a grant names in
+  // full, never for one of which GitLab was asked. `facts`: those of the request's own target, null if it is absent or
+  // GitLab was not asked. Nothing if there is no such request.
+  virtual std::optional<AccessRequest> Closest(const Caller& caller, const AccessRequest& request,
+                                               const TargetFacts* facts) const = 0;
+
+  // What the caller may do; grants in audit mode are not among them.
   virtual std::vector<GrantView> GrantsOf(const Caller& caller) const = 0;
 };
 

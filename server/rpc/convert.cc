@@ -100,6 +100,20 @@ void RefuseFloods(const v1::Token& token, Violations& violations) {
   refuse(token.labels_size(), "token.labels");
 }
 
+// A token as it is to be: what a caller may set.
+void ReadSpec(const v1::Token& token, CreateRequest& request, Violations& violations) {
+  RefuseOutputOnly(token, violations);
+  ReadTarget(token.target(), request.target, violations);
+  RefuseFloods(token, violations);
+  ReadExpiration(token, request, violations);
+  request.display_name = token.display_name();
+  request.purpose = token.purpose();
+  request.access_level = token.access_level();
+  if (!violations.empty()) return;  // There may be a flood of the rest.
+  request.scopes.assign(token.scopes().begin(), token.scopes().end());
+  for (const auto& [key, value] : token.labels()) request.labels.emplace(key, value);
+}
+
 v1::TokenState ToProto(TokenState state) {
   switch (state) {
     case TokenState::kPending:
@@ -116,6 +130,29 @@ v1::TokenState ToProto(TokenState state) {
       return v1::TOKEN_STATE_ABANDONED;
   }
   return v1::TOKEN_STATE_UNSPECIFIED;
+}
+
+void FromDuration(Duration duration, google::protobuf::Duration& out) {
+  out.set_seconds(duration_cast<seconds>(duration).count());
+  out.set_nanos(static_cast<std::int32_t>((duration % seconds(1)).count() * 1000));
+}
+
+void FromRequestedTarget(const Target& target, v1::Target& out) {
+  out.set_instance(target.instance);
+  switch (target.kind) {
+    case TargetKind::kUser:
+      out.set_user(target.ref);
+      return;
+    case TargetKind::kProject:
+      out.set_project(target.ref);
+      return;
+    case TargetKind::kGroup:
+      out.set_group(target.ref);
+      return;
+    case TargetKind::kServiceAccount:
+      out.set_service_account(target.ref);
+      return;
+  }
 }
 
 v1::RevokeReason ToProto(RevokeReason reason) {
@@ -149,26 +186,33 @@ v1::RevokeReason ToProto(RevokeReason reason) {
 }  // namespace
 
 absl::StatusOr<CreateRequest> ToCreateRequest(const v1::CreateTokenRequest& proto) {
+  if (!proto.has_token()) return ToStatus({{"token", "is required"}});
   CreateRequest request;
   Violations violations;
-  const v1::Token& token = proto.token();
-  if (!proto.has_token()) {
-    violations.push_back({"token", "is required"});
-    return ToStatus(violations);
-  }
-  RefuseOutputOnly(token, violations);
-  ReadTarget(token.target(), request.target, violations);
-  RefuseFloods(token, violations);
-  ReadExpiration(token, request, violations);
+  ReadSpec(proto.token(), request, violations);
   if (!violations.empty()) return ToStatus(violations);
-  request.display_name = token.display_name();
-  request.purpose = token.purpose();
-  request.scopes.assign(token.scopes().begin(), token.scopes().end());
-  request.access_level = token.access_level();
-  for (const auto& [key, value] : token.labels()) request.labels.emplace(key, value);
   request.request_id = proto.request_id();
   request.validate_only = proto.validate_only();
   return request;
+}
+
+absl::StatusOr<AccessQuestion> ToAccessQuestion(const v1::CheckAccessRequest& proto) {
+  AccessQuestion question;
+  const std::optional<Verb> verb = proto.verb().empty() ? Verb::kCreate : ParseVerb(proto.verb());
+  if (!verb.has_value()) {
+    return ToStatus({{"verb", "is none of create, rotate, read, revoke, reconcile and audit"}});
+  }
+  question.verb = *verb;
+  if (question.verb == Verb::kReconcile || question.verb == Verb::kAudit) return question;
+  if (!proto.has_token()) return ToStatus({{"token", "is required"}});
+  Violations violations;
+  if (MakesToken(question.verb)) {
+    ReadSpec(proto.token(), question.request, violations);
+  } else {
+    ReadTarget(proto.token().target(), question.request.target, violations);
+  }
+  if (!violations.empty()) return ToStatus(violations);
+  return question;
 }
 
 absl::StatusOr<TokenId> ToTokenId(const std::string& name) {
@@ -247,6 +291,17 @@ void FromToken(const Token& token, v1::Token& out) {
   if (token.reconcile_time.has_value()) FromTime(*token.reconcile_time, *out.mutable_reconcile_time());
 }
 
+void FromSpec(const CreateRequest& spec, v1::Token& out) {
+  out.set_display_name(spec.display_name);
+  out.set_purpose(spec.purpose);
+  FromRequestedTarget(spec.target, *out.mutable_target());
+  for (const std::string& scope : spec.scopes) out.add_scopes(scope);
+  out.set_access_level(spec.access_level);
+  if (spec.ttl.has_value()) FromDuration(*spec.ttl, *out.mutable_ttl());
+  if (spec.expire_time.has_value()) FromTime(*spec.expire_time, *out.mutable_expire_time());
+  for (const auto& [key, value] : spec.labels) (*out.mutable_labels())[key] = value;
+}
+
 void FromCallerView(const CallerView& view, v1::Caller& out) {
   out.set_name("callers/" + view.caller.name);
   out.set_identity(view.caller.identity);
@@ -258,9 +313,30 @@ void FromCallerView(const CallerView& view, v1::Caller& out) {
     for (const std::string& target : grant.targets) added.add_targets(target);
     for (const std::string& scope : grant.scopes) added.add_scopes(scope);
     added.set_max_access_level(grant.max_access_level);
-    added.mutable_max_ttl()->set_seconds(duration_cast<seconds>(grant.max_ttl).count());
+    FromDuration(grant.max_ttl, *added.mutable_max_ttl());
     added.set_self_extending(grant.self_extending);
+    if (grant.min_ttl > Duration(0)) FromDuration(grant.min_ttl, *added.mutable_min_ttl());
+    added.set_display_name(grant.display_name);
+    for (const auto& [key, pattern] : grant.required_labels) (*added.mutable_required_labels())[key] = pattern;
+    added.set_max_active(grant.max_active);
+    added.set_creates_per_minute(grant.creates_per_minute);
+    if (grant.not_after.has_value()) FromTime(*grant.not_after, *added.mutable_not_after());
+    if (grant.max_chain_age.has_value()) FromDuration(*grant.max_chain_age, *added.mutable_max_chain_age());
   }
+}
+
+void FromAccessAnswer(const AccessAnswer& answer, v1::CheckAccessResponse& out) {
+  out.set_allowed(answer.allowed);
+  out.set_decision_id(answer.decision_id);
+  out.set_reason(answer.reason);
+  out.set_message(answer.message);
+  out.set_policy_version(answer.policy_version);
+  if (answer.allowed) {
+    out.mutable_rule()->set_role(answer.rule.role);
+    out.mutable_rule()->set_place(answer.rule.place);
+    out.mutable_rule()->set_position(answer.rule.position);
+  }
+  if (answer.closest.has_value()) FromSpec(*answer.closest, *out.mutable_closest());
 }
 
 }  // namespace tokenbroker

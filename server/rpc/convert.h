@@ -14,6 +14,7 @@ namespace tokenbroker {
 
 // INVALID_ARGUMENT, reason FIELD_INVALID, with every field that is wrong.
 absl::StatusOr<CreateRequest> ToCreateRequest(const v1::CreateTokenRequest& request);
+absl::StatusOr<AccessQuestion> ToAccessQuestion(const v1::CheckAccessRequest& request);
 // The id in "tokens/{id}"; FIELD_INVALID for `name` if it is none.
 absl::StatusOr<TokenId> ToTokenId(const std::string& name);
 ListRequest ToListRequest(const v1::ListTokensRequest& request);
@@ -23,6 +24,8 @@ void FromTime(WallTime time, google::protobuf::Timestamp& out);
 std::optional<WallTime> ToTime(const google::protobuf::Timestamp& time);
 void FromTarget(const ResolvedTarget& target, v1::Target& out);
 void FromToken(const Token& token, v1::Token& out);
+void FromSpec(const CreateRequest& spec, v1::Token& out);
 void FromCallerView(const CallerView& view, v1::Caller& out);
+void FromAccessAnswer(const AccessAnswer& answer, v1::CheckAccessResponse& out);
 
 }  // namespace tokenbroker

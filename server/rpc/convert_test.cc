@@ -107,6 +107,52 @@ TEST(ConvertTest, NamesAreExact) {
   }
 }
 
+TEST(ConvertTest, ReadsAQuestionByItsVerb) {
+  v1::CheckAccessRequest request;
+  *request.mutable_token() = Good().token();
+  absl::StatusOr<AccessQuestion> question = ToAccessQuestion(request);
+  ASSERT_TRUE(question.ok()) << question.status();
+  EXPECT_EQ(question->verb, Verb::kCreate);
+  EXPECT_EQ(question->request.display_name, "scan");
+  EXPECT_EQ(question->request.ttl, Duration(90'500'000));
+
+  request.set_verb("grant");
+  EXPECT_EQ(FieldsOf(ToAccessQuestion(request).status()).at(0).field, "verb");
+  request.set_verb("rotate");
+  request.mutable_token()->clear_expiration();
+  EXPECT_EQ(FieldsOf(ToAccessQuestion(request).status()).at(0).field, "token.expiration");
+  request.set_verb("read");  // The target is enough.
+  question = ToAccessQuestion(request);
+  ASSERT_TRUE(question.ok()) << question.status();
+  EXPECT_EQ(question->request.target.ref, "acme/payments");
+  request.clear_token();
+  EXPECT_EQ(FieldsOf(ToAccessQuestion(request).status()).at(0).field, "token");
+  request.set_verb("audit");
+  EXPECT_EQ(ToAccessQuestion(request)->verb, Verb::kAudit);
+}
+
+TEST(ConvertTest, WritesAnAnswer) {
+  AccessAnswer answer;
+  answer.decision_id = "d";
+  answer.reason = "NOT_GRANTED";
+  answer.message = "no";
+  answer.policy_version = "v";
+  answer.rule = {"denies[0]", "", "policy.yaml:1:1"};
+  answer.closest = *ToCreateRequest(Good());
+  v1::CheckAccessResponse denied;
+  FromAccessAnswer(answer, denied);
+  EXPECT_FALSE(denied.allowed());
+  EXPECT_EQ(denied.decision_id() + denied.reason() + denied.message() + denied.policy_version(), "dNOT_GRANTEDnov");
+  EXPECT_FALSE(denied.has_rule());  // Whatever it is.
+  EXPECT_EQ(denied.closest().SerializeAsString(), Good().token().SerializeAsString());
+  answer.allowed = true;
+  answer.rule = {"roles.r.grants[0]", "r", "policy.yaml:3:5"};
+  v1::CheckAccessResponse allowed;
+  FromAccessAnswer(answer, allowed);
+  EXPECT_EQ(allowed.rule().role() + " " + allowed.rule().place() + " " + allowed.rule().position(),
+            "r roles.r.grants[0] policy.yaml:3:5");
+}
+
 TEST(ConvertTest, WritesATokenWhole) {
   Token token;
   token.id = std::string(26, 'a');

@@ -62,6 +62,32 @@ TEST_F(RpcTest, WhatARequestMayNotSayIsAnsweredAndLogged) {
       << log_.text();
 }
 
+TEST_F(RpcTest, ADenialIsExplainedAndTiedToTheLog) {
+  const auto stub = StubOf(ClientSpec("spiffe://test/ci"));
+  v1::CheckAccessRequest check;
+  *check.mutable_token() = CreateTokenRequest().token();
+  check.mutable_token()->add_scopes("k8s_proxy");
+  v1::CheckAccessResponse answer;
+  const grpc::Status status = Call(*stub, &Stub::CheckAccess, check, answer);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_FALSE(answer.allowed());
+  EXPECT_EQ(answer.reason(), "NOT_GRANTED");
+  EXPECT_EQ(answer.closest().scopes_size(), 1);
+  EXPECT_NE(log_.text().find("decision_id=" + answer.decision_id()), std::string::npos) << log_.text();
+
+  v1::CreateTokenRequest request;
+  *request.mutable_token() = check.token();
+  v1::CreateTokenResponse response;
+  const grpc::Status refused = Call(*stub, kCreate, request, response);
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  const std::string id = InfoOf(refused).metadata().at("decision_id");
+  EXPECT_NE(log_.text().find("refused caller=ci method=CreateToken decision_id=" + id), std::string::npos);
+
+  *request.mutable_token() = answer.closest();
+  request.set_validate_only(true);
+  EXPECT_TRUE(Call(*stub, kCreate, request, response).ok());
+}
+
 TEST_F(RpcTest, TwoHundredBadScopesAreCountedAndTheStatusArrives) {
   const auto stub = StubOf(ClientSpec("spiffe://test/ci"));
   v1::CreateTokenRequest request = CreateTokenRequest();

@@ -75,4 +75,18 @@ grpc::ServerUnaryReactor* TokenService::GetCaller(grpc::CallbackServerContext* c
   return call->Answer([&] { FromCallerView(reception_.broker().GetCaller(*caller), *response->mutable_caller()); });
 }
 
+grpc::ServerUnaryReactor* TokenService::CheckAccess(grpc::CallbackServerContext* context,
+                                                    const v1::CheckAccessRequest* request,
+                                                    v1::CheckAccessResponse* response) {
+  const std::shared_ptr<UnaryCall> call = reception_.Begin(*context, "CheckAccess", *request);
+  const absl::StatusOr<Caller> caller = reception_.CallerOf(*context);
+  if (!caller.ok()) return call->Fail(caller.status());
+  absl::StatusOr<AccessQuestion> question = ToAccessQuestion(*request);
+  if (!question.ok()) return reception_.Refuse(*call, "CheckAccess", *caller, question.status());
+  return call->Run<AccessAnswer>(
+      reception_.broker().scope(), reception_.broker().CheckAccess(call->context(), *caller, *std::move(question)),
+      [response](const AccessAnswer& answer) { FromAccessAnswer(answer, *response); },
+      reception_.Logged("CheckAccess", *caller));
+}
+
 }  // namespace tokenbroker

@@ -22,6 +22,8 @@ class TokenService final : public v1::TokenService::CallbackService {
                                         v1::RevokeTokenResponse* response) override;
   grpc::ServerUnaryReactor* GetCaller(grpc::CallbackServerContext* context, const v1::GetCallerRequest* request,
                                       v1::GetCallerResponse* response) override;
+  grpc::ServerUnaryReactor* CheckAccess(grpc::CallbackServerContext* context, const v1::CheckAccessRequest* request,
+                                        v1::CheckAccessResponse* response) override;
 
  private:
   const Reception& reception_;

@@ -23,9 +23,9 @@ using prometheus::Gauge;
 using prometheus::Histogram;
 
 // The closed sets of label values: what is none of them becomes "other".
-constexpr std::array<std::string_view, 9> kMethods = {"CreateToken",       "GetToken",    "ListTokens",
-                                                      "RevokeToken",       "GetCaller",   "ExportAudit",
-                                                      "ListUnknownTokens", "AdoptTokens", "RevokeUnknownTokens"};
+constexpr std::array<std::string_view, 10> kMethods = {
+    "CreateToken", "GetToken",    "ListTokens",        "RevokeToken", "GetCaller",
+    "CheckAccess", "ExportAudit", "ListUnknownTokens", "AdoptTokens", "RevokeUnknownTokens"};
 constexpr std::array<std::string_view, 17> kCodes = {
     "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
     "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
@@ -127,6 +127,9 @@ struct Metrics::Families {
       HistogramFamily("tokenbroker_ledger_batch_size", "Operations that shared one transaction.").Add({}, kBatch);
   Family<Counter>& decisions =
       CounterFamily("tokenbroker_decisions_total", "Decisions of the policy, by outcome and reason.");
+  Family<Counter>& audit_mode_decisions = CounterFamily(
+      "tokenbroker_audit_mode_decisions_total",
+      "Decisions that the policy's rules in audit mode would have changed, by what they would have been.");
   Family<Gauge>& tokens = GaugeFamily("tokenbroker_tokens", "Tokens in the ledger, by state.");
   Gauge& tokens_parked =
       GaugeFamily("tokenbroker_tokens_parked", "Tokens whose death GitLab's answers do not prove.").Add({});
@@ -188,6 +191,8 @@ struct Metrics::Families {
   SeriesTable<Histogram> upstream_duration_by = LatenciesOf(upstream_duration, "operation", kOperations);
   SeriesTable<Counter> ledger_commits_by = CountersOf(ledger_commits, "outcome", kCommitOutcomes, nullptr, {});
   SeriesTable<Counter> jwt_refusals_by = CountersOf(jwt_refusals, "reason", kJwtFaults, nullptr, {});
+  SeriesTable<Counter> audit_mode_decisions_by =
+      CountersOf(audit_mode_decisions, "would_have", kDecisionOutcomes, nullptr, {});
   SeriesTable<Counter> decisions_by = CountersOf(decisions, "outcome", kDecisionOutcomes, "reason", kDecisionReasons);
   Family<Gauge>& build_info = GaugeFamily("tokenbroker_build_info", "Always 1; the version is the label.");
 };
@@ -236,6 +241,10 @@ void Metrics::LedgerCommitted(bool ok, int operations, Duration took) {
 
 void Metrics::Decided(bool allowed, std::string_view reason) {
   families_->decisions_by.At(allowed ? "allowed" : "denied", reason).Increment();
+}
+
+void Metrics::WouldHaveDecided(bool allowed) {
+  families_->audit_mode_decisions_by.At(allowed ? "allowed" : "denied").Increment();
 }
 
 void Metrics::SetTokens(std::string_view state, std::int64_t count) {

@@ -40,6 +40,8 @@ class Metrics {
   void LedgerCommitted(bool ok, int operations, Duration took);
   // tokenbroker_decisions_total{outcome,reason}
   void Decided(bool allowed, std::string_view reason);
+  // tokenbroker_audit_mode_decisions_total{would_have}: allowed, denied
+  void WouldHaveDecided(bool allowed);
   // tokenbroker_tokens{state}, tokenbroker_tokens_parked
   void SetTokens(std::string_view state, std::int64_t count);
   void SetParked(std::int64_t count);
