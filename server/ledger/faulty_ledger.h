@@ -21,6 +21,7 @@ class FaultyLedger final : public Ledger {
   void set_fault(Fault fault) { fault_ = fault; }
   // Pages of the audit that were asked for so far.
   int audit_pages() const { return audit_pages_; }
+  int gets() const { return gets_; }
 
   WallTime Now() const override { return real_.Now(); }
   Task<absl::StatusOr<DurableIntent>> Begin(IntentSpec spec) override {
@@ -68,7 +69,10 @@ class FaultyLedger final : public Ledger {
                                 std::optional<TokenId> gives_way) override {
     return real_.CheckQuota(std::move(owner), std::move(role), limits, std::move(gives_way));
   }
-  Task<absl::StatusOr<TokenRecord>> Get(TokenId id) override { return real_.Get(std::move(id)); }
+  Task<absl::StatusOr<TokenRecord>> Get(TokenId id) override {
+    ++gets_;
+    return real_.Get(std::move(id));
+  }
   Task<absl::StatusOr<TokenList>> List(ListQuery query) override { return real_.List(std::move(query)); }
   Task<absl::StatusOr<std::optional<RequestRecord>>> FindRequest(std::string caller, RequestKey key) override {
     return real_.FindRequest(std::move(caller), std::move(key));
@@ -111,6 +115,7 @@ class FaultyLedger final : public Ledger {
 
   Ledger& real_;
   std::atomic<int> audit_pages_ = 0;
+  std::atomic<int> gets_ = 0;
   Fault fault_ = Fault::kNone;
 };
 
