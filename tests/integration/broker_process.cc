@@ -114,7 +114,7 @@ std::optional<int> ChildProcess::Wait(std::chrono::seconds patience) {
 
 std::string ChildProcess::output() const { return ReadFile(output_file_); }
 
-House::House(gitlab_sim::Options options) {
+House::House(const gitlab_sim::Options& options) {
   std::string pattern = testing::TempDir() + "house_XXXXXX";
   folder_ = mkdtemp(pattern.data());
   gitlab_ = gitlab_sim::GitLabSim::Start(options);

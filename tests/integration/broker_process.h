@@ -43,7 +43,7 @@ class ChildProcess {
 //   user 'root' (administrator, the issuer), user 'demo-user', project 'acme/payments' that demo-user may read.
 class House {
  public:
-  explicit House(gitlab_sim::Options options = {});
+  explicit House(const gitlab_sim::Options& options = {});
   ~House();
 
   gitlab_sim::GitLabSim& gitlab() { return *gitlab_; }

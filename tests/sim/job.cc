@@ -118,7 +118,7 @@ void Job::Live() {
   }
 }
 
-void Job::GiveBack(TokenId id) {
+void Job::GiveBack(const TokenId& id) {
   if (held_.has_value() && held_->token.id == id) held_->given_back = true;
   const auto again = [this] {
     if (++returns_ < kMostAttempts) sky_.Later(seconds(2), [this] { GiveBack(returning_); });

@@ -45,7 +45,7 @@ class Job {
   void Heard(const absl::StatusOr<Created>& created);
   void HeardError(const absl::Status& error);
   void Live();
-  void GiveBack(TokenId id);
+  void GiveBack(const TokenId& id);
   void AskAgain(Duration in);
   void Later(Duration in, void (Job::*act)());
   void Note(const std::string& what) const { sky_.note("job " + number_ + ' ' + what); }

@@ -105,4 +105,5 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace tokenbroker::sim
 
+// NOLINTNEXTLINE(bugprone-exception-escape): one that nobody expects ends the process.
 int main(int argc, char** argv) { return tokenbroker::sim::Main(argc, argv); }
