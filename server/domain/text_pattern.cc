@@ -94,6 +94,7 @@ absl::StatusOr<TextPattern> TextPattern::Parse(PatternKind kind, std::string_vie
   std::string example;  // What the pattern matches, with "x" in its open places.
   std::string_view rest = text;
   while (true) {
+    const std::size_t begin = example.size();
     const std::size_t end = rest.find_first_of(SeparatorsOf(kind));
     absl::StatusOr<Segment> segment = ParseSegment(rest.substr(0, end));
     if (!segment.ok()) return segment.status();
@@ -102,12 +103,18 @@ absl::StatusOr<TextPattern> TextPattern::Parse(PatternKind kind, std::string_vie
       segment->before = LowerCase(segment->before);
       segment->after = LowerCase(segment->after);
     }
-    absl::StrAppend(&example, segment->before, segment->place == Place::kNone ? "" : "x", segment->after);
-    out.is_literal_ = out.is_literal_ && segment->place == Place::kNone;
+    const bool is_open = segment->place != Place::kNone;
+    absl::StrAppend(&example, segment->before);
+    if (is_open && out.is_literal_) out.begin_ = example;
+    if (is_open) example += 'x';
+    const std::size_t after = example.size();
+    absl::StrAppend(&example, segment->after);
     if (end != rest.npos) {
       segment->separator = rest[end];
       example += rest[end];
     }
+    out.is_literal_ = out.is_literal_ && !is_open;
+    out.end_ = is_open ? example.substr(after) : out.end_ + example.substr(begin);
     out.segments_.push_back(*std::move(segment));
     if (end == rest.npos) break;
     rest.remove_prefix(end + 1);
@@ -141,6 +148,7 @@ absl::StatusOr<TextPattern> TextPattern::Parse(PatternKind kind, std::string_vie
 
 bool TextPattern::Matches(std::string_view text, Captures& captures) const {
   if (is_literal_) return text == text_;
+  if (!text.starts_with(begin_) || !text.ends_with(end_)) return false;
   for (const Segment& segment : segments_) {
     const std::size_t end = text.find_first_of(SeparatorsOf(kind_));
     if (segment.separator != (end == text.npos ? '\0' : text[end])) return false;

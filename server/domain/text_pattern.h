@@ -62,6 +62,8 @@ class TextPattern {
   PatternKind kind_ = PatternKind::kSpiffe;
   std::string text_;
   bool is_literal_ = true;
+  std::string begin_,
+      end_;  // What stands before the first open place and after the last, so that most texts fail early.
   std::vector<Segment> segments_;
 };
 

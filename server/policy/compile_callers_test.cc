@@ -110,6 +110,23 @@ TEST(CompileCallersTest, TakesWhatCanBeToldApart) {
   }
 }
 
+TEST(CompileCallersTest, BoundsWhatIsComparedWithAll) {
+  config::v1::Policy source;
+  for (int i = 0; i < 4096; ++i) {
+    config::v1::CallerRule& caller = *source.add_callers();
+    caller.set_name("caller" + std::to_string(i));
+    config::v1::JwtIdentity& jwt = *caller.add_identities()->mutable_jwt();
+    jwt.set_issuer("https://idp/" + std::to_string(i));
+    (*jwt.mutable_claims())["k"] = "v";
+  }
+  EXPECT_TRUE(CompileCallers(source).ok());
+  config::v1::CallerRule& last = *source.add_callers();
+  last.set_name("last");
+  last.add_identities()->set_spiffe("spiffe://td/{x}");
+  const absl::Status status = CompileCallers(source).status();
+  EXPECT_EQ(FieldsOf(status).at(0).field, "callers[4096].identities[0]") << status;
+}
+
 // Every text of up to six characters of a small alphabet, in two segments: an overlap is found exactly where there is a
 // text that both match. The alphabet has all that the rules tell apart.
 TEST(IdentityOverlapTest, FindsWhatBruteForceFinds) {
