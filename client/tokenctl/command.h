@@ -48,6 +48,7 @@ void AddCreate(CLI::App& app, Shared& shared);
 void AddExplain(CLI::App& app, Shared& shared);
 void AddGet(CLI::App& app, Shared& shared);
 void AddList(CLI::App& app, Shared& shared);
+void AddPolicy(CLI::App& app, Shared& shared);
 void AddReconcile(CLI::App& app, Shared& shared);
 void AddRevoke(CLI::App& app, Shared& shared);
 void AddWhoami(CLI::App& app, Shared& shared);

@@ -66,6 +66,7 @@ int Main(int argc, char** argv) {
   AddExplain(app, shared);
   AddGet(app, shared);
   AddList(app, shared);
+  AddPolicy(app, shared);
   AddReconcile(app, shared);
   AddRevoke(app, shared);
   AddWhoami(app, shared);

@@ -254,7 +254,9 @@ TEST_F(CheckAccessTest, ExplainingEqualsEnforcing) {
       closest.validate_only = true;
       const std::string then = ReasonIn(Create(closest));
       ASSERT_TRUE(then == "GRANTED" || then == "TARGET_FORBIDDEN" || then == "TARGET_NOT_FOUND") << then;
-      if (ToText(closest.target) == "user:42") ASSERT_EQ(then, "GRANTED");
+      if (ToText(closest.target) == "user:42") {
+        ASSERT_EQ(then, "GRANTED");
+      }
     }
     Pass(seconds(5), seconds(5));  // A minute has its number of looks at GitLab.
   }

@@ -25,7 +25,7 @@ void Decide(const Policy& policy) {
   facts.target = {"main", TargetKind::kProject, 7, "acme/payments"};
   for (const CallerRule& rule : policy.callers()) {
     Caller caller;
-    caller.name = rule.name;
+    caller.name = rule.name.text();
     const Decision decision = policy.Decide(caller, request, facts);
     if (!decision.status.ok()) continue;
     Check(policy.DecideAsWritten(caller, request).status.ok(), "what is granted is not refused as written");
