@@ -79,7 +79,7 @@ grpc::ServerUnaryReactor* TokenService::CheckAccess(grpc::CallbackServerContext*
                                                     const v1::CheckAccessRequest* request,
                                                     v1::CheckAccessResponse* response) {
   const std::shared_ptr<UnaryCall> call = reception_.Begin(*context, "CheckAccess", *request);
-  const absl::StatusOr<Caller> caller = reception_.CallerOf(*context);
+  const absl::StatusOr<Caller> caller = reception_.Admit(*context, call->place());
   if (!caller.ok()) return call->Fail(caller.status());
   absl::StatusOr<AccessQuestion> question = ToAccessQuestion(*request);
   if (!question.ok()) return reception_.Refuse(*call, "CheckAccess", *caller, question.status());
