@@ -75,7 +75,7 @@ int Test(const Options& options) {
   if (!text.ok()) return Broken(text.status());
   const absl::StatusOr<std::shared_ptr<const Policy>> policy = CompilePolicyText(*text, options.compile);
   if (!policy.ok()) return Broken(policy.status());
-  const auto now = std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now());
+  const WallTime now(std::chrono::duration_cast<Duration>(std::chrono::system_clock::now().time_since_epoch()));
   const absl::StatusOr<std::vector<CaseResult>> results = RunPolicyCases(options.cases, **policy, now);
   if (!results.ok()) return Broken(results.status());
   int failed = 0;
