@@ -8,6 +8,7 @@
 #include <map>
 #include <vector>
 
+#include "google/rpc/status.pb.h"
 #include "server/rpc/rpc_fixture.h"
 #include "tokenbroker/v1/admin_service.grpc.pb.h"
 
