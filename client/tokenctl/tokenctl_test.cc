@@ -227,7 +227,7 @@ TEST_F(TokenctlTest, ExplainSaysWhichRuleAndWhatInstead) {
   EXPECT_EQ(json::parse(piped.out)["closest"]["scopes"], json::array({"read_user"}));
   EXPECT_EQ(broker_.checks().back().verb(), "rotate");
   EXPECT_EQ(broker_.checks().back().token().target().group(), "acme");
-  EXPECT_EQ(Refused({grpc::UNAVAILABLE, "UPSTREAM_UNAVAILABLE", "gone", {}, {}, {}}, allowed).exit_code, 5);
+  EXPECT_EQ(Refused({grpc::NOT_FOUND, "TARGET_NOT_FOUND", "no such user", {}, {}, {}}, allowed).exit_code, 4);
 }
 
 TEST_F(TokenctlTest, FlagsWinOverVariables) {
@@ -348,8 +348,8 @@ TEST_F(TokenctlTest, MisuseIsTwoAndSendsNothing) {
       {{"frobnicate"}, "frobnicate"},
       {{"get"}, "name is required"},
       {{"create", "--user", "1", "--scopes", "x"}, "--display-name is required"},
-      {{"create", "--display-name", "x", "--scopes", "x"}, "[--user,--project] is required"},
-      {Create({"--project", "p"}), "[--user,--project] is required"},
+      {{"create", "--display-name", "x", "--scopes", "x"}, "[--user,--project,--group,--service-account] is required"},
+      {Create({"--project", "p"}), "[--user,--project,--group,--service-account] is required"},
       {{"create", "--display-name", "x", "--user", "", "--scopes", "x"}, "--user: is empty"},
       {{"create", "--display-name", "x", "--project", "", "--scopes", "x"}, "--project: is empty"},
       {Create({"--ttl", "soon"}), "'soon' is no duration"},
