@@ -232,14 +232,14 @@ TEST_F(CheckAccessTest, ExplainingEqualsEnforcing) {
                                        {"", TargetKind::kProject, "other/none"}};
   const std::vector<std::string> scopes = {"read_repository", "read_registry", "write_repository", "k8s_proxy"};
   int granted = 0;
-  for (int i = 0; i < 300; ++i) {
+  for (int i = 0; i < 500; ++i) {
     CreateRequest request = UserToken();
     request.target = one_of(targets);
     request.scopes = {one_of(scopes)};
     const std::string more = one_of(scopes);
-    if (more != request.scopes[0]) request.scopes.push_back(more);
-    if (request.target.kind == TargetKind::kProject) request.access_level = one_of(std::vector<int>{10, 30, 40, 50});
-    request.ttl = minutes(one_of(std::vector<int>{5, 30, 90, 600}));
+    if (random() % 3 == 0 && more != request.scopes[0]) request.scopes.push_back(more);
+    if (request.target.kind == TargetKind::kProject) request.access_level = one_of(std::vector<int>{10, 30, 30, 50});
+    request.ttl = minutes(one_of(std::vector<int>{5, 30, 30, 90, 600}));
     request.display_name = one_of(std::vector<std::string>{"ci-x", "x"});
     const absl::StatusOr<AccessAnswer> answer = Check(request);
     request.validate_only = true;
@@ -260,7 +260,7 @@ TEST_F(CheckAccessTest, ExplainingEqualsEnforcing) {
     }
     Pass(seconds(5), seconds(5));  // A minute has its number of looks at GitLab.
   }
-  EXPECT_GT(granted, 30);
+  EXPECT_GT(granted, 20);
   EXPECT_EQ(gitlab_.posts(), granted);
 }
 

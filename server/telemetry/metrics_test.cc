@@ -26,7 +26,9 @@ void TouchAll(Metrics& metrics) {
   metrics.LedgerCommitted(true, 3, milliseconds(1));
   metrics.LedgerCommitted(false, 1, milliseconds(1));
   metrics.Decided(true, "GRANTED");
+  metrics.WouldHaveDecided(true);
   metrics.Decided(false, odd);
+  metrics.WouldHaveDecided(true);
   metrics.SetTokens("ACTIVE", 5);
   metrics.SetTokens(odd, 5);
   metrics.SetParked(1);
