@@ -28,7 +28,6 @@ void TouchAll(Metrics& metrics) {
   metrics.Decided(true, "GRANTED");
   metrics.WouldHaveDecided(true);
   metrics.Decided(false, odd);
-  metrics.WouldHaveDecided(true);
   metrics.SetTokens("ACTIVE", 5);
   metrics.SetTokens(odd, 5);
   metrics.SetParked(1);
