@@ -115,7 +115,7 @@ TEST_F(PolicyCasesTest, ACaseThatCannotBeOneHasItsPlace) {
   EXPECT_EQ(Only(std::string(kBlue) + "    scopes: [read_repository]\n    ttl: soon\n" + rest),
             "cases.yaml:5:10: cases[0].ttl: must be a duration, as in '90s', '15m', '8h' or '30d'");
   EXPECT_EQ(Only(std::string(kBlue) + kAsk + "    target: {project: a/b, group: a}\n    expect: allow\n"),
-            "cases.yaml:7:13: cases[0].target: exactly one of user, project, group and service_account is required");
+            "cases.yaml:7:5: cases[0].target: exactly one of user, project, group and service_account is required");
   EXPECT_EQ(Only(std::string(kBlue) + kAsk + "    target: {project: acme/blue/web}\n    expect: alow\n"),
             "cases.yaml:8:13: cases[0].expect: must be allow or deny");
   EXPECT_EQ(Only(std::string(kBlue) + "    verb: crate\n" + rest),
@@ -134,7 +134,7 @@ TEST_F(PolicyCasesTest, TheLinterTellsWhatIsHardlyMeant) {
   ASSERT_TRUE(warnings.ok()) << warnings.status();
   const std::string file = path("policy.yaml");
   const std::vector<std::string> expected = {
-      file + ":23:38: roles.spare.grants[0].targets[0]: 'ACME/apps/**' differs from 'acme/apps/**' (" + file +
+      file + ":23:37: roles.spare.grants[0].targets[0]: 'ACME/apps/**' differs from 'acme/apps/**' (" + file +
           ":11:17) in the case of letters alone, which GitLab ignores",
       file + ":23:3: roles.spare: no binding names this role",
       file + ":6:5: callers[2]: no binding names the caller 'idle'",
