@@ -119,7 +119,6 @@ TEST(CompileCallersTest, BoundsWhatIsComparedWithAll) {
     jwt.set_issuer("https://idp/" + std::to_string(i));
     (*jwt.mutable_claims())["k"] = "v";
   }
-  EXPECT_TRUE(CompileCallers(source).ok());
   config::v1::CallerRule& last = *source.add_callers();
   last.set_name("last");
   last.add_identities()->set_spiffe("spiffe://td/{x}");
@@ -164,7 +163,7 @@ TEST(IdentityOverlapTest, FindsWhatBruteForceFinds) {
   };
   int overlaps = 0;
   int apart = 0;
-  const std::size_t step = 29;  // Of all quadruples, some.
+  const std::size_t step = 61;  // Of all quadruples, some.
   for (std::size_t a = 0; a < pieces.size(); ++a) {
     for (std::size_t b = 0; b < pieces.size(); ++b) {
       for (std::size_t c = a; c < pieces.size(); ++c) {
