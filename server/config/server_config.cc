@@ -239,6 +239,9 @@ absl::StatusOr<ServerConfig> LoadServerConfig(const std::string& path) {
   CheckListen(source.listen(), *map, check, out);
   CheckTrustDomains(source.identity(), check, out);
   CheckIssuers(source.identity(), check, out);
+  if (!out.client_certificate_required && out.issuers.empty()) {
+    check.Fail("listen.client_certificates", "'optional'", "needs an issuer under identity.issuers");
+  }
   out.sqlite_file = check.Required("ledger.sqlite_file", source.ledger().sqlite_file());
   out.policy_file = check.Required("policy_file", source.policy_file());
   if (source.gitlab_size() == 1) {

@@ -166,6 +166,8 @@ INSTANTIATE_TEST_SUITE_P(
          "6:23: listen.max_connection_age: '60': must be a duration"},
         {"Certificates", "  key_file", "  client_certificates: none\n  key_file",
          "6:24: listen.client_certificates: 'none': must be required or optional"},
+        {"NobodyToVouch", "  key_file", "  client_certificates: optional\n  key_file",
+         "6:24: listen.client_certificates: 'optional': needs an issuer under identity.issuers"},
         {"NoCalls", "  key_file", "  max_calls_per_caller: 0\n  key_file",
          "6:25: listen.max_calls_per_caller: 0: must be from 1 to 100000"},
         {"ManyCallers", "  key_file", "  max_connections: 100001\n  key_file",
