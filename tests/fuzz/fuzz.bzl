@@ -6,7 +6,10 @@ def fuzz_target(name, deps, srcs = []):
     cc_binary(
         name = name + "_fuzz",
         testonly = True,
-        srcs = [name + "_fuzz.cc"] + srcs,
+        srcs = [
+            name + "_fuzz.cc",
+            "check.h",
+        ] + srcs,
         linkopts = ["-fsanitize=fuzzer"],
         tags = ["manual"],  # g++ has no libFuzzer, and //... is built with it.
         deps = deps,
