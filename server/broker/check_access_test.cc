@@ -26,6 +26,21 @@ constexpr char kPolicy[] = R"(
   denies { targets { project: "acme/secret" } }
   denies { targets { user: 42 } scopes: "read_registry" mode: "audit" })";
 
+// Keeps what is logged.
+class KeptLog final : public Log {
+ public:
+  void Write(LogLevel, std::string_view event, Fields fields) override {
+    text += event;
+    for (const LogField& field : fields) {
+      const auto* const value = std::get_if<std::string_view>(&field.value);
+      if (value != nullptr) text.append(" ").append(field.key).append("=").append(*value);
+    }
+    text += '\n';
+  }
+
+  std::string text;
+};
+
 class CheckAccessTest : public BrokerTest {
  protected:
   CheckAccessTest() {
@@ -144,6 +159,24 @@ TEST_F(CheckAccessTest, AuditModeIsCountedAndKeptAndChangesNothing) {
   EXPECT_NE(page.find("tokenbroker_audit_mode_decisions_total{would_have=\"denied\"} 1"), std::string::npos);
 }
 
+TEST_F(CheckAccessTest, TheLogHasTheDecisionTheRuleAndWhatWasMissing) {
+  KeptLog log;
+  Broker broker({loop_, loop_, random_, *faulty_, gitlab_, *slots_, *policies_, metrics_, log},
+                {"tb1", "main", settle_});
+  CreateRequest request = UserToken();
+  request.scopes = {"write_registry"};
+  const absl::Status refused = loop_.Finish(broker.Create({}, CallerNamed("ci"), request)).status();
+  EXPECT_NE(log.text.find("refused caller=ci method=CreateToken decision_id=" + MetaOf(refused).at(0).second +
+                          " reason=NOT_GRANTED request=user:42 write_registry why=roles.maker.grants[0] "
+                          "(/etc/broker/policy.yaml:roles.maker.grants[0]) does not grant the scope write_registry "
+                          "policy=v7\n"),
+            std::string::npos)
+      << log.text;
+  EXPECT_NE(log.text.find("audit mode caller=ci method=CreateToken would_have=allowed by roles.trial.grants[0] "),
+            std::string::npos)
+      << log.text;
+}
+
 std::string TextOf(const AccessAnswer& answer) {
   return std::to_string(answer.allowed) + answer.reason + answer.message + answer.rule.place +
          std::to_string(answer.closest.has_value());
@@ -232,14 +265,14 @@ TEST_F(CheckAccessTest, ExplainingEqualsEnforcing) {
                                        {"", TargetKind::kProject, "other/none"}};
   const std::vector<std::string> scopes = {"read_repository", "read_registry", "write_repository", "k8s_proxy"};
   int granted = 0;
-  for (int i = 0; i < 300; ++i) {
+  for (int i = 0; i < 500; ++i) {
     CreateRequest request = UserToken();
     request.target = one_of(targets);
     request.scopes = {one_of(scopes)};
     const std::string more = one_of(scopes);
-    if (more != request.scopes[0]) request.scopes.push_back(more);
-    if (request.target.kind == TargetKind::kProject) request.access_level = one_of(std::vector<int>{10, 30, 40, 50});
-    request.ttl = minutes(one_of(std::vector<int>{5, 30, 90, 600}));
+    if (random() % 3 == 0 && more != request.scopes[0]) request.scopes.push_back(more);
+    if (request.target.kind == TargetKind::kProject) request.access_level = one_of(std::vector<int>{10, 30, 30, 50});
+    request.ttl = minutes(one_of(std::vector<int>{5, 30, 30, 90, 600}));
     request.display_name = one_of(std::vector<std::string>{"ci-x", "x"});
     const absl::StatusOr<AccessAnswer> answer = Check(request);
     request.validate_only = true;
@@ -254,11 +287,13 @@ TEST_F(CheckAccessTest, ExplainingEqualsEnforcing) {
       closest.validate_only = true;
       const std::string then = ReasonIn(Create(closest));
       ASSERT_TRUE(then == "GRANTED" || then == "TARGET_FORBIDDEN" || then == "TARGET_NOT_FOUND") << then;
-      if (ToText(closest.target) == "user:42") ASSERT_EQ(then, "GRANTED");
+      if (ToText(closest.target) == "user:42") {
+        ASSERT_EQ(then, "GRANTED");
+      }
     }
     Pass(seconds(5), seconds(5));  // A minute has its number of looks at GitLab.
   }
-  EXPECT_GT(granted, 30);
+  EXPECT_GT(granted, 20);
   EXPECT_EQ(gitlab_.posts(), granted);
 }
 
