@@ -26,6 +26,21 @@ constexpr char kPolicy[] = R"(
   denies { targets { project: "acme/secret" } }
   denies { targets { user: 42 } scopes: "read_registry" mode: "audit" })";
 
+// Keeps what is logged.
+class KeptLog final : public Log {
+ public:
+  void Write(LogLevel, std::string_view event, Fields fields) override {
+    text += event;
+    for (const LogField& field : fields) {
+      const auto* const value = std::get_if<std::string_view>(&field.value);
+      if (value != nullptr) text.append(" ").append(field.key).append("=").append(*value);
+    }
+    text += '\n';
+  }
+
+  std::string text;
+};
+
 class CheckAccessTest : public BrokerTest {
  protected:
   CheckAccessTest() {
@@ -142,6 +157,24 @@ TEST_F(CheckAccessTest, AuditModeIsCountedAndKeptAndChangesNothing) {
   const std::string page = MetricsPage(metrics_);
   EXPECT_NE(page.find("tokenbroker_audit_mode_decisions_total{would_have=\"allowed\"} 1"), std::string::npos);
   EXPECT_NE(page.find("tokenbroker_audit_mode_decisions_total{would_have=\"denied\"} 1"), std::string::npos);
+}
+
+TEST_F(CheckAccessTest, TheLogHasTheDecisionTheRuleAndWhatWasMissing) {
+  KeptLog log;
+  Broker broker({loop_, loop_, random_, *faulty_, gitlab_, *slots_, *policies_, metrics_, log},
+                {"tb1", "main", settle_});
+  CreateRequest request = UserToken();
+  request.scopes = {"write_registry"};
+  const absl::Status refused = loop_.Finish(broker.Create({}, CallerNamed("ci"), request)).status();
+  EXPECT_NE(log.text.find("refused caller=ci method=CreateToken decision_id=" + MetaOf(refused).at(0).second +
+                          " reason=NOT_GRANTED request=user:42 write_registry why=roles.maker.grants[0] "
+                          "(/etc/broker/policy.yaml:roles.maker.grants[0]) does not grant the scope write_registry "
+                          "policy=v7\n"),
+            std::string::npos)
+      << log.text;
+  EXPECT_NE(log.text.find("audit mode caller=ci method=CreateToken would_have=allowed by roles.trial.grants[0] "),
+            std::string::npos)
+      << log.text;
 }
 
 std::string TextOf(const AccessAnswer& answer) {

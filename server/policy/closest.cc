@@ -19,11 +19,7 @@ constexpr std::size_t kMaxScopes = 16;
 // A request that is allowed, and how far it is from what was asked for.
 struct Proposal {
   AccessRequest request;
-  int fields_changed = 0;
-  int scopes_removed = 0;
-  Duration ttl_changed{0};  // Down or, under a grant's min_ttl, up.
-
-  auto Distance() const { return std::tuple(fields_changed, scopes_removed, ttl_changed); }
+  std::tuple<int, int, Duration> distance;  // Fields changed, scopes removed, the ttl's change.
 };
 
 std::size_t Characters(std::string_view text) {
@@ -87,20 +83,29 @@ class DeniedScopes {
   std::vector<const CompiledGrant*> denies_;
 };
 
-// What one grant allows at one target, as close to the request as can be. Each step changes one field, or fails.
+// What one grant allows at one target, as close to the request as can be. Each step changes one field, or fails; what
+// costs least comes first.
 class Bend {
  public:
   Bend(const CompiledGrant& grant, const AccessRequest& asked, const DeniedScopes& denied)
-      : grant_(grant), asked_(asked), denied_(denied) {
-    out_.request = asked;
-  }
+      : grant_(grant), asked_(asked), denied_(denied) {}
 
-  std::optional<Proposal> At(const Target& target, bool changed) && {
-    out_.request.target = target;
-    out_.fields_changed = changed ? 1 : 0;
-    const bool bent = !denied_.everything() && Scopes() && Level() && Ttl() && DisplayName() && Labels();
-    if (!bent) return std::nullopt;
-    return std::move(out_);
+  // Puts what comes of it into `best`, if it is closer.
+  void At(const Target& target, bool changed, std::optional<Proposal>& best) && {
+    fields_changed_ = changed ? 1 : 0;
+    if (denied_.everything() || !Level() || !Ttl()) return;
+    const auto too_far = [&] { return best.has_value() && fields_changed_ > std::get<0>(best->distance); };
+    if (too_far() || !DisplayName() || !Labels() || too_far() || !Scopes()) return;
+    const Duration ttl_changed = ttl_ > asked_.ttl ? ttl_ - asked_.ttl : asked_.ttl - ttl_;
+    const std::tuple distance(fields_changed_, scopes_removed_, ttl_changed);
+    if (best.has_value() && distance >= best->distance) return;
+    best = Proposal{asked_, distance};
+    best->request.target = target;
+    best->request.access_level = level_;
+    best->request.ttl = ttl_;
+    if (name_.has_value()) best->request.display_name = *std::move(name_);
+    if (labels_.has_value()) best->request.labels = *std::move(labels_);
+    best->request.scopes = std::move(scopes_);
   }
 
  private:
@@ -108,39 +113,13 @@ class Bend {
     return ScopeFits(scope, asked_.target.kind) && CoversScope(grant_, scope) && !denied_.Hits(scope);
   }
 
-  bool Scopes() {
-    std::vector<std::string> scopes;
-    std::vector<std::string_view> removed;
-    for (const std::string& scope : asked_.scopes) {
-      if (Takes(scope)) {
-        scopes.push_back(scope);
-      } else {
-        removed.push_back(scope);
-      }
-    }
-    // In place of what goes, the most of what it implied.
-    std::vector<std::string_view> weaker;
-    for (const std::string_view known : KnownScopes()) {
-      const bool implied =
-          std::any_of(removed.begin(), removed.end(), [&](std::string_view gone) { return Implies(gone, known); });
-      if (implied && Takes(known) && !AnyImplies(scopes, known)) weaker.push_back(known);
-    }
-    for (const std::string_view scope : weaker) {
-      const bool less = std::any_of(weaker.begin(), weaker.end(),
-                                    [&](std::string_view other) { return other != scope && Implies(other, scope); });
-      if (!less && scopes.size() < kMaxScopes) scopes.emplace_back(scope);
-    }
-    out_.scopes_removed = static_cast<int>(removed.size());
-    return Set(out_.request.scopes, std::move(scopes)) && !out_.request.scopes.empty();
-  }
-
   bool Level() {
-    const int asked = asked_.access_level;
-    if (asked_.target.kind != TargetKind::kProject && asked_.target.kind != TargetKind::kGroup) return asked == 0;
+    level_ = asked_.access_level;
+    if (asked_.target.kind != TargetKind::kProject && asked_.target.kind != TargetKind::kGroup) return level_ == 0;
     for (const int level : {50, 40, 30, 25, 20, 15, 10}) {
-      if (LevelCovers(asked, level) && LevelCovers(grant_.max_access_level, level)) {
-        return Set(out_.request.access_level, level);
-      }
+      if (!LevelCovers(asked_.access_level, level) || !LevelCovers(grant_.max_access_level, level)) continue;
+      level_ = level;
+      return Changed(level_ != asked_.access_level);
     }
     return false;
   }
@@ -154,45 +133,74 @@ class Bend {
       if (asked_.ttl > most && asked_.ttl <= *grant_.not_after - asked_.now) most = asked_.ttl;
     }
     if (least > most) return false;
-    const Duration ttl = std::clamp(asked_.ttl, least, most);
-    out_.ttl_changed = ttl > asked_.ttl ? ttl - asked_.ttl : asked_.ttl - ttl;
-    return Set(out_.request.ttl, ttl);
+    ttl_ = std::clamp(asked_.ttl, least, most);
+    return Changed(ttl_ != asked_.ttl);
   }
 
   bool DisplayName() {
     const std::string& pattern = grant_.display_name;
     if (pattern.empty() || GlobMatches(pattern, asked_.display_name)) return true;
     for (const std::string_view text : {std::string_view(asked_.display_name), std::string_view()}) {
-      std::string name = FillStars(pattern, text);
-      if (IsDisplayName(name)) return Set(out_.request.display_name, std::move(name));
+      name_ = FillStars(pattern, text);
+      if (IsDisplayName(*name_)) return Changed(true);
     }
     return false;
   }
 
   bool Labels() {
-    std::map<std::string, std::string> labels = asked_.labels;
     for (const auto& [key, pattern] : grant_.required_labels) {
-      const auto found = labels.find(key);
-      if (found != labels.end() && GlobMatches(pattern, found->second)) continue;
-      std::string value = FillStars(pattern, found == labels.end() ? "" : found->second);
+      const auto asked = asked_.labels.find(key);
+      if (asked != asked_.labels.end() && GlobMatches(pattern, asked->second)) continue;
+      if (!labels_.has_value()) labels_ = asked_.labels;
+      std::string value = FillStars(pattern, asked == asked_.labels.end() ? "" : asked->second);
       if (Characters(value) > kMaxLabelValue) value = FillStars(pattern, "");
-      labels[key] = std::move(value);
+      (*labels_)[key] = std::move(value);
     }
-    return labels.size() <= std::max(kMaxLabels, asked_.labels.size()) && Set(out_.request.labels, std::move(labels));
+    if (!labels_.has_value()) return true;
+    return labels_->size() <= std::max(kMaxLabels, asked_.labels.size()) && Changed(true);
   }
 
-  template <typename T>
-  bool Set(T& field, T value) {
-    if (field == value) return true;
-    ++out_.fields_changed;
-    field = std::move(value);
+  bool Scopes() {
+    std::vector<std::string_view> removed;
+    for (const std::string& scope : asked_.scopes) {
+      if (Takes(scope)) {
+        scopes_.push_back(scope);
+      } else {
+        removed.push_back(scope);
+      }
+    }
+    scopes_removed_ = static_cast<int>(removed.size());
+    if (removed.empty()) return !scopes_.empty();
+    // In place of what goes, the most of what it implied.
+    std::vector<std::string_view> weaker;
+    for (const std::string_view known : KnownScopes()) {
+      const bool implied =
+          std::any_of(removed.begin(), removed.end(), [&](std::string_view gone) { return Implies(gone, known); });
+      if (implied && Takes(known) && !AnyImplies(scopes_, known)) weaker.push_back(known);
+    }
+    for (const std::string_view scope : weaker) {
+      const bool less = std::any_of(weaker.begin(), weaker.end(),
+                                    [&](std::string_view other) { return other != scope && Implies(other, scope); });
+      if (!less && scopes_.size() < kMaxScopes) scopes_.emplace_back(scope);
+    }
+    return !scopes_.empty() && Changed(true);
+  }
+
+  bool Changed(bool changed) {
+    fields_changed_ += changed ? 1 : 0;
     return true;
   }
 
   const CompiledGrant& grant_;
   const AccessRequest& asked_;
   const DeniedScopes& denied_;
-  Proposal out_;
+  int fields_changed_ = 0;
+  int scopes_removed_ = 0;
+  int level_ = 0;
+  Duration ttl_{0};
+  std::optional<std::string> name_;
+  std::optional<std::map<std::string, std::string>> labels_;
+  std::vector<std::string> scopes_;
 };
 
 // The target that a pattern names in full; nothing if it names several, or none for certain.
@@ -238,10 +246,7 @@ std::optional<AccessRequest> ClosestAllowed(const RulesInForce& rules, const Cal
     const DeniedScopes denied(rules.denies, request.verb, target, known);
     rules.grants.ForEach(sought, captured, /*maybe=*/false, [&](const CompiledGrant& grant) {
       if (!HasVerb(grant, request.verb) || IsOver(grant, request) || !matches(grant)) return true;
-      std::optional<Proposal> proposal = Bend(grant, request, denied).At(target, changed);
-      if (proposal.has_value() && (!best.has_value() || proposal->Distance() < best->Distance())) {
-        best = std::move(proposal);
-      }
+      Bend(grant, request, denied).At(target, changed, best);
       return true;
     });
   };

@@ -70,7 +70,8 @@ bool IsWider(const CompiledGrant& grant, const CompiledGrant& than) {
          std::pair(width(than.max_active), width(than.creates_per_minute));
 }
 
-// The grant that covers the request (as written: may cover it) with the widest limits; null if there is none.
+// The grant that covers the request with the widest limits, or the first one that may cover it as written; null if
+// there is none.
 const CompiledGrant* Covering(const GrantIndex& grants, const Case& given) {
   const CompiledGrant* widest = nullptr;
   const bool maybe = !given.known.has_value();
@@ -78,7 +79,7 @@ const CompiledGrant* Covering(const GrantIndex& grants, const Case& given) {
     if (!HasVerb(grant, given.request.verb) || !given.Reaches(grant)) return true;
     if (WhatIsMissing(grant, given.request, given.kind()).lack != Lack::kNothing) return true;
     if (widest == nullptr || IsWider(grant, *widest)) widest = &grant;
-    return IsLimited(*widest);
+    return !maybe && IsLimited(*widest);
   });
   return widest;
 }
@@ -145,7 +146,7 @@ Decision Judge(const RuleSet& grants, const RuleSet& denies, const PolicyOptions
   if (const CompiledGrant* const audited = Denying(denies.audited, given)) {
     allowed.would_have = WouldHave{false, audited->rule};
   }
-  allowed.limits = LimitsOf(*grant, request.verb);
+  if (facts != nullptr) allowed.limits = LimitsOf(*grant, request.verb);
   return allowed;
 }
 

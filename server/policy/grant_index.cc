@@ -15,6 +15,26 @@ struct TextHash {
 template <typename T>
 using ByText = std::unordered_map<std::string, T, TextHash, std::equal_to<>>;
 
+// Values by texts that others begin or end with.
+template <typename T>
+struct ByEdge {
+  ByText<T> values;
+  std::vector<std::size_t> lengths;  // Of the texts, each once.
+
+  T& At(std::string_view edge) {
+    if (std::find(lengths.begin(), lengths.end(), edge.size()) == lengths.end()) lengths.push_back(edge.size());
+    return values[std::string(edge)];
+  }
+  template <typename Visit>
+  void ForEdgesOf(std::string_view text, bool at_end, const Visit& visit) const {
+    for (const std::size_t length : lengths) {
+      if (length > text.size()) continue;
+      const auto found = values.find(text.substr(at_end ? text.size() - length : 0, length));
+      if (found != values.end()) visit(found->second);
+    }
+  }
+};
+
 void AddOnce(PathTrie::Positions& positions, std::uint32_t position) {
   if (positions.empty() || positions.back() != position) positions.push_back(position);
 }
@@ -31,41 +51,36 @@ SoughtTarget::SoughtTarget(const ResolvedTarget& known) : kind(known.kind), id(k
 
 // A node stands for the segments on the way to it.
 struct PathTrie::Node {
+  using Captured = std::vector<std::pair<PathPattern::Segment, std::unique_ptr<Node>>>;
+
   Positions here;  // Of patterns that end here.
   ByText<std::unique_ptr<Node>> literal;
-  std::vector<std::pair<PathPattern::Segment, std::unique_ptr<Node>>> captured;
-  // Of patterns whose next segment has a star, by what stands before it there.
-  ByText<Positions> starred;
-  std::vector<std::size_t> starred_lengths;  // Of those beginnings, each once.
+  // By what stands before the first capture; where nothing does, by what stands after the last one.
+  ByEdge<Captured> captured_by_beginning, captured_by_end;
+  ByEdge<Positions> starred;  // Of patterns whose next segment has a star, by what stands before it there.
 
   Node& Next(const PathPattern::Segment& segment) {
-    if (!segment.has_capture) {
-      std::unique_ptr<Node>& node = literal[segment.text];
-      if (node == nullptr) node = std::make_unique<Node>();
-      return *node;
+    const std::string_view text = segment.text;
+    if (!segment.has_capture) return Made(literal[segment.text]);
+    const std::string_view beginning = text.substr(0, text.find('{'));
+    Captured& same_edge =
+        beginning.empty() ? captured_by_end.At(text.substr(text.rfind('}') + 1)) : captured_by_beginning.At(beginning);
+    for (auto& [known, node] : same_edge) {
+      if (known.text == text) return *node;
     }
-    for (const auto& [known, node] : captured) {
-      if (known.text == segment.text) return *node;
-    }
-    captured.emplace_back(segment, std::make_unique<Node>());
-    return *captured.back().second;
+    same_edge.emplace_back(segment, std::make_unique<Node>());
+    return *same_edge.back().second;
   }
 
-  void AddStarred(std::string_view beginning, std::uint32_t position) {
-    AddOnce(starred[std::string(beginning)], position);
-    if (std::find(starred_lengths.begin(), starred_lengths.end(), beginning.size()) == starred_lengths.end()) {
-      starred_lengths.push_back(beginning.size());
-    }
+  static Node& Made(std::unique_ptr<Node>& node) {
+    if (node == nullptr) node = std::make_unique<Node>();
+    return *node;
   }
 
   void Find(std::string_view rest, const CapturedTexts& texts, Positions& found) const {
     const std::size_t slash = rest.find('/');
     const std::string_view text = rest.substr(0, slash);
-    for (const std::size_t length : starred_lengths) {
-      if (length > text.size()) continue;
-      const auto beginning = starred.find(text.substr(0, length));
-      if (beginning != starred.end()) Append(found, beginning->second);
-    }
+    starred.ForEdgesOf(text, /*at_end=*/false, [&](const Positions& positions) { Append(found, positions); });
     const auto descend = [&](const Node& node) {
       if (slash == std::string_view::npos) {
         Append(found, node.here);
@@ -75,9 +90,13 @@ struct PathTrie::Node {
     };
     const auto next = literal.find(text);
     if (next != literal.end()) descend(*next->second);
-    for (const auto& [segment, node] : captured) {
-      if (SegmentIs(segment, text, texts)) descend(*node);
-    }
+    const auto try_captured = [&](const Captured& same_edge) {
+      for (const auto& [segment, node] : same_edge) {
+        if (SegmentIs(segment, text, texts)) descend(*node);
+      }
+    };
+    captured_by_beginning.ForEdgesOf(text, /*at_end=*/false, try_captured);
+    captured_by_end.ForEdgesOf(text, /*at_end=*/true, try_captured);
   }
 };
 
@@ -90,11 +109,12 @@ void PathTrie::Add(const PathPattern& pattern, std::uint32_t position) {
   Node* node = root_.get();
   for (const PathPattern::Segment& segment : pattern.segments()) {
     if (segment.has_star) {
-      return node->AddStarred(std::string_view(segment.text).substr(0, segment.text.find_first_of("*{")), position);
+      const std::string_view beginning = std::string_view(segment.text).substr(0, segment.text.find_first_of("*{"));
+      return AddOnce(node->starred.At(beginning), position);
     }
     node = &node->Next(segment);
   }
-  if (pattern.everything_below()) return node->AddStarred("", position);
+  if (pattern.everything_below()) return AddOnce(node->starred.At(""), position);
   AddOnce(node->here, position);
 }
 

@@ -63,8 +63,8 @@ struct Decision {
   std::string detail = {};  // For the log and the audit: which rule decided, and what was missing.
   RuleName rule = {};       // The grant that covers it, or the deny that hits it; empty if no rule does.
   std::optional<WouldHave> would_have = {};  // Nothing if it would have been the same.
-  // What the ledger must count, if it is allowed and makes a token. Of several grants that cover a request the one with
-  // the widest limits decides: without any first, then by max_active, then by creates_per_minute.
+  // What the ledger must count, if it is allowed on GitLab's facts and makes a token. Of several grants that cover a
+  // request the one with the widest limits decides: without any first, then by max_active, then by creates_per_minute.
   QuotaLimits limits = {};
 };
 
