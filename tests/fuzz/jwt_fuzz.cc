@@ -24,8 +24,8 @@ const TestKey& Key() {
   return *kKey;
 }
 
-const std::vector<VerificationKey>& Keys() {
-  static const auto* const kKeys = new std::vector<VerificationKey>(*ParseKeySet(KeySetJson({Key().Jwk()})));
+const KeySet& Keys() {
+  static const auto* const kKeys = new KeySet(*KeySet::Parse(KeySetJson({Key().Jwk()})));
   return *kKeys;
 }
 
@@ -33,7 +33,7 @@ absl::StatusOr<BearerFacts> Verify(const std::string& token) {
   const absl::StatusOr<Jwt> jwt = Jwt::Parse(token);
   if (!jwt.ok()) return jwt.status();
   const JwtRules rules = {"https://issuer.test", {"broker"}};
-  return jwt->Verify(Keys().front(), rules, WallTime(hours(24 * 20'000)));
+  return jwt->Verify(*Keys().Find("one", JwtAlgorithm::kEs256), rules, WallTime(hours(24 * 20'000)));
 }
 
 void Judge(const std::string& token, bool was_signed) {

@@ -4,6 +4,7 @@
 #include <cctype>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -13,28 +14,32 @@
 namespace tokenbroker {
 namespace {
 
-std::string UpperCase(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::toupper(c); });
+std::string Lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
   return text;
 }
 
 void Match(std::string_view text) {
   const std::size_t line = text.find('\n');
   if (line == std::string_view::npos) return;
-  const std::string pattern_text(text.substr(0, line));
-  const std::string path(text.substr(line + 1));
-  const auto pattern = PathPattern::Parse(pattern_text, 1);
-  if (!pattern.ok()) return;
-  const bool matches = pattern->Matches(path);
-  fuzz::Check(pattern->Matches(UpperCase(path)) == matches, "case of letters decides nothing");
-  const std::size_t star = pattern_text.find('*');
+  const std::string written(text.substr(0, line));
+  const std::string path = Lower(std::string(text.substr(line + 1)));
+  const auto pattern = PathPattern::Parse(written, 1);
+  const auto lower = PathPattern::Parse(Lower(written), 1);
+  const std::map<std::string, std::string> captures = {{"team", "blue"}};
+  const CapturedTexts captured(captures);
+  const bool matches = pattern.ok() && pattern->Matches(path, captured);
+  if (!pattern.ok() || written.find('{') != std::string::npos) return;
+  fuzz::Check(lower.ok() && lower->Matches(path, captured) == matches, "case of letters decides nothing");
+  const std::string literal = Lower(written);
+  const std::size_t star = literal.find('*');
   if (star == std::string::npos) {
-    fuzz::Check(matches == (UpperCase(path) == UpperCase(pattern_text)), "without stars it is a comparison");
+    fuzz::Check(matches == (path == literal), "without stars it is a comparison");
   } else if (matches) {
-    fuzz::Check(UpperCase(path).starts_with(UpperCase(pattern_text.substr(0, star))), "the literal beginning holds");
+    fuzz::Check(path.starts_with(literal.substr(0, star)), "the literal beginning holds");
   }
-  if (matches && pattern_text.find("**") == std::string::npos) {
-    fuzz::Check(std::count(path.begin(), path.end(), '/') == std::count(pattern_text.begin(), pattern_text.end(), '/'),
+  if (matches && literal.find("**") == std::string::npos) {
+    fuzz::Check(std::count(path.begin(), path.end(), '/') == std::count(literal.begin(), literal.end(), '/'),
                 "a star stays inside its segment");
   }
 }
