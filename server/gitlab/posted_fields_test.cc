@@ -28,7 +28,7 @@ std::string Drain(curl_read_callback read, void* data) {
 
 }  // namespace
 
-// NOLINTNEXTLINE(bugprone-reserved-identifier)
+// NOLINTNEXTLINE(bugprone-reserved-identifier): see above.
 extern "C" CURLcode __wrap_curl_easy_setopt(CURL* easy, int number, ...) {
   const auto option = static_cast<CURLoption>(number);
   // One transfer is set up at a time, on one thread: that of the adapter.
