@@ -80,15 +80,14 @@ IntentSpec SpecFor(Token token, const CreateRequest& request, std::optional<Requ
 }
 
 // The policy has said yes, and the ledger that there is no room: a refusal for the log and the audit, too.
-absl::Status NoRoom(Core& core, const Caller& caller, const AccessRequest& access, const Policy& policy,
-                    const absl::Status& why) {
+absl::Status NoRoom(Core& core, const Caller& caller, const AccessRequest& access, Decision decision,
+                    const Policy& policy, const absl::Status& why) {
   const std::string reason = ReasonOf(why);
   if (reason != "QUOTA_EXCEEDED" && reason != "RATE_EXCEEDED") return why;
-  const std::string message(why.message());
-  core.parts.log.Info("no room", {{"caller", caller.name}, {"reason", reason}, {"error", message}});
-  core.parts.ledger.NoteRefusal(
-      {caller.name, "CreateToken", reason, WhatIsAsked(access) + ": " + message, policy.version()});
-  return why;
+  decision.status = why;
+  decision.detail = std::string(why.message());
+  decision.would_have.reset();  // Noted already.
+  return Refuse(core, caller, "CreateToken", access, decision, policy);
 }
 
 MintSpec MintFor(const Token& asked, Date date) {
@@ -221,7 +220,6 @@ Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller c
   const std::shared_ptr<const Policy> policy = parts.policies.Current();
   const Decision decision = policy->Decide(caller, access, *facts);
   if (!decision.status.ok()) co_return Refuse(*core, caller, "CreateToken", access, decision, *policy);
-  parts.metrics.Decided(true, "GRANTED");
   NoteWouldHave(*core, caller, "CreateToken", decision, *policy);
   const WallTime expected_end = request.ttl.has_value() ? parts.ledger.Now() + *request.ttl : *request.expire_time;
   const absl::StatusOr<Date> expected_date = UpstreamDate(*core, expected_end);
@@ -231,7 +229,8 @@ Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller c
   if (request.validate_only) {
     const absl::Status room =
         co_await parts.ledger.CheckQuota(caller.name, decision.rule.role, decision.limits, replaces);
-    if (!room.ok()) co_return NoRoom(*core, caller, access, *policy, room);
+    if (!room.ok()) co_return NoRoom(*core, caller, access, decision, *policy, room);
+    parts.metrics.Decided(true, "GRANTED");
     token.id.clear();
     token.upstream_name.clear();
     token.create_time = parts.ledger.Now();
@@ -249,7 +248,8 @@ Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller c
   IntentSpec spec =
       SpecFor(std::move(token), request, key, replaces, GroundsOf(decision, *policy, caller), decision.limits);
   absl::StatusOr<DurableIntent> begun = co_await parts.ledger.Begin(std::move(spec));
-  if (!begun.ok()) co_return NoRoom(*core, caller, access, *policy, begun.status());
+  if (!begun.ok()) co_return NoRoom(*core, caller, access, decision, *policy, begun.status());
+  parts.metrics.Decided(true, "GRANTED");
   if (replaces.has_value()) core->lifecycle.Wake();
   DurableIntent intent = *std::move(begun);
   const Token asked = intent.token();

@@ -12,7 +12,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "server/base/error.h"
-#include "server/config/file_text.h"
+#include "server/base/file_text.h"
 
 namespace tokenbroker {
 namespace {

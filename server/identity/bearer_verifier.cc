@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "server/base/error.h"
-#include "server/config/file_text.h"
+#include "server/base/file_text.h"
 #include "server/identity/issuer_keys.h"
 
 namespace tokenbroker {

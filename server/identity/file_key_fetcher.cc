@@ -1,7 +1,7 @@
 #include <utility>
 
 #include "server/base/error.h"
-#include "server/config/file_text.h"
+#include "server/base/file_text.h"
 #include "server/identity/key_fetcher.h"
 
 namespace tokenbroker {

@@ -4,11 +4,9 @@
 
 #include <atomic>
 #include <chrono>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "server/base/manual_loop.h"
@@ -20,14 +18,19 @@
 namespace tokenbroker {
 namespace {
 
-// Keeps the texts of the fields named "error".
+// Keeps the texts of the fields named "error", and wakes the loop with every line: a fetch ends with one.
 class ErrorLog final : public Log {
  public:
+  explicit ErrorLog(Executor& loop) : loop_(loop) {}
+
   void Write(LogLevel, std::string_view, Fields fields) override {
-    const std::lock_guard lock(mutex_);
-    for (const LogField& field : fields) {
-      if (field.key == "error") errors_.emplace_back(std::get<std::string_view>(field.value));
+    {
+      const std::lock_guard lock(mutex_);
+      for (const LogField& field : fields) {
+        if (field.key == "error") errors_.emplace_back(std::get<std::string_view>(field.value));
+      }
     }
+    loop_.Post([] {});
   }
   std::vector<std::string> errors() const {
     const std::lock_guard lock(mutex_);
@@ -35,6 +38,7 @@ class ErrorLog final : public Log {
   }
 
  private:
+  Executor& loop_;
   mutable std::mutex mutex_;
   std::vector<std::string> errors_;
 };
@@ -61,19 +65,10 @@ class HttpsIssuerTest : public testing::Test {
     const auto facts = verifier_->Verify(issuer.Token(issuer.Claims("broker", "me", loop_.Now())), loop_.Now());
     return facts.ok() ? "OK" : FaultOf(facts.status());
   }
-  // The fetcher's thread tells nobody when it is done: looks again until it is.
-  static bool Eventually(const std::function<bool()>& done) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    while (!done()) {
-      if (std::chrono::steady_clock::now() > deadline) return false;
-      std::this_thread::sleep_for(std::chrono::milliseconds(2));
-    }
-    return true;
-  }
-
   TestWebServer::Answer Answer(const TestWebServer& server, const TestWebServer::Request& request) {
     if (hang_) {
       ++hanging_;
+      loop_.Post([] {});
       server.WaitForTheEnd();
       return {};
     }
@@ -94,17 +89,17 @@ class HttpsIssuerTest : public testing::Test {
   std::unique_ptr<TestIssuer> issuer_;
   std::atomic<bool> hang_ = false;
   std::atomic<int> hanging_ = 0;
+  ManualLoop loop_;  // Outlives the server, whose threads wake it.
   std::unique_ptr<TestWebServer> server_;
-  ManualLoop loop_;
   SystemRandom random_;
   Metrics metrics_;
-  ErrorLog log_;
+  ErrorLog log_{loop_};
   std::unique_ptr<BearerVerifier> verifier_;
 };
 
 TEST_F(HttpsIssuerTest, IsFoundByDiscoveryAndMayRotate) {
   Open();
-  ASSERT_TRUE(Eventually([&] { return Verify(*issuer_) == "OK"; }));
+  ASSERT_TRUE(loop_.RunUntil([&] { return Verify(*issuer_) == "OK"; }));
   EXPECT_EQ(server_->requests(), 2);
   const TestIssuer before = *issuer_;
   {
@@ -113,7 +108,7 @@ TEST_F(HttpsIssuerTest, IsFoundByDiscoveryAndMayRotate) {
   }
   EXPECT_EQ(Verify(*issuer_), "KEY_UNKNOWN");
   loop_.Advance(seconds(30));
-  ASSERT_TRUE(Eventually([&] { return Verify(*issuer_) == "OK"; }));
+  ASSERT_TRUE(loop_.RunUntil([&] { return Verify(*issuer_) == "OK"; }));
   EXPECT_EQ(Verify(before), "OK");  // Still in the set.
   EXPECT_EQ(server_->requests(), 3);
   EXPECT_TRUE(log_.errors().empty());
@@ -124,20 +119,20 @@ TEST_F(HttpsIssuerTest, MayWantABearerToken) {
   wanted_ = "canary-word";
   WriteFileOrDie(file, "canary-old\n");
   Open(file);
-  ASSERT_TRUE(Eventually([&] { return !log_.errors().empty(); }));
+  ASSERT_TRUE(loop_.RunUntil([&] { return !log_.errors().empty(); }));
   EXPECT_EQ(log_.errors().front(), issuer_->name() +
                                        "/.well-known/openid-configuration: answered 403; it may want a "
                                        "bearer token, or another one");
   EXPECT_EQ(Verify(*issuer_), "KEYS_MISSING");
   WriteFileOrDie(file, "canary-word\n");
   loop_.Advance(seconds(33));
-  EXPECT_TRUE(Eventually([&] { return Verify(*issuer_) == "OK"; }));
+  EXPECT_TRUE(loop_.RunUntil([&] { return Verify(*issuer_) == "OK"; }));
 }
 
 TEST_F(HttpsIssuerTest, WhoseServerHangsHoldsNobodyUp) {
   hang_ = true;
   Open();
-  ASSERT_TRUE(Eventually([&] { return hanging_ == 1; }));
+  ASSERT_TRUE(loop_.RunUntil([&] { return hanging_ == 1; }));
   EXPECT_EQ(Verify(*issuer_), "KEYS_MISSING");
   const auto began = std::chrono::steady_clock::now();
   verifier_.reset();
@@ -148,13 +143,13 @@ TEST_F(HttpsIssuerTest, OfAnotherAuthorityIsNotTrusted) {
   TestAuthority other("Another authority");
   WriteFileOrDie(ca_file_, other.certificate_pem());
   Open();
-  ASSERT_TRUE(Eventually([&] { return !log_.errors().empty(); }));
+  ASSERT_TRUE(loop_.RunUntil([&] { return !log_.errors().empty(); }));
   EXPECT_NE(log_.errors().front().find("certificate"), std::string::npos);
   EXPECT_EQ(Verify(*issuer_), "KEYS_MISSING");
   EXPECT_EQ(server_->requests(), 0);
   WriteFileOrDie(ca_file_, authority_.certificate_pem());  // Read again without a restart.
   loop_.Advance(seconds(33));
-  EXPECT_TRUE(Eventually([&] { return Verify(*issuer_) == "OK"; }));
+  EXPECT_TRUE(loop_.RunUntil([&] { return Verify(*issuer_) == "OK"; }));
 }
 
 TEST_F(HttpsIssuerTest, AFileOfKeysIsReadAgainWhenItChanges) {

@@ -16,7 +16,8 @@ absl::StatusOr<std::shared_ptr<const Policy>> Policy::Compile(const config::v1::
   absl::StatusOr<std::vector<CallerRule>> callers = CompileCallers(source);
   if (!callers.ok()) return callers.status();
   compiled.callers = *std::move(callers);
-  if (absl::Status bad = CompileRules(source, CapturesOf(source), locate, compiled); !bad.ok()) return bad;
+  const auto captures = CapturesOf(compiled.callers);
+  if (absl::Status bad = CompileRules(source, captures, locate, compiled); !bad.ok()) return bad;
   return std::make_shared<const Engine>(std::move(compiled));
 }
 

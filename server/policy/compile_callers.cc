@@ -70,21 +70,19 @@ absl::StatusOr<IdentityRule> CompileIdentity(const pb::Identity& identity, const
   return out;
 }
 
-bool Catches(const TextPattern& pattern, const std::string& capture) {
+void AddCaptures(const TextPattern& pattern, std::set<std::string>& names) {
   for (const TextPattern::Segment& segment : pattern.segments()) {
-    if (segment.place == TextPattern::Place::kCapture && segment.capture == capture) return true;
+    if (segment.place == TextPattern::Place::kCapture) names.insert(segment.capture);
   }
-  return false;
 }
 
-bool Catches(const IdentityRule& identity, const std::string& capture) {
-  if (identity.certificate.has_value() && Catches(*identity.certificate, capture)) return true;
-  if (!identity.jwt.has_value()) return false;
-  if (identity.jwt->subject.has_value() && Catches(*identity.jwt->subject, capture)) return true;
-  for (const auto& [name, pattern] : identity.jwt->claims) {
-    if (Catches(pattern, capture)) return true;
-  }
-  return false;
+std::set<std::string> CapturesOf(const IdentityRule& identity) {
+  std::set<std::string> names;
+  if (identity.certificate.has_value()) AddCaptures(*identity.certificate, names);
+  if (!identity.jwt.has_value()) return names;
+  if (identity.jwt->subject.has_value()) AddCaptures(*identity.jwt->subject, names);
+  for (const auto& [claim, pattern] : identity.jwt->claims) AddCaptures(pattern, names);
+  return names;
 }
 
 absl::StatusOr<CallerRule> CompileCaller(const pb::CallerRule& caller, const std::string& at) {
@@ -96,8 +94,9 @@ absl::StatusOr<CallerRule> CompileCaller(const pb::CallerRule& caller, const std
     const std::string here = ItemOf(at + ".identities", i);
     absl::StatusOr<IdentityRule> identity = CompileIdentity(caller.identities(i), here);
     if (!identity.ok()) return identity.status();
+    const std::set<std::string> captures = CapturesOf(*identity);
     for (const CallerName::Part& part : out.name.parts()) {
-      if (Catches(*identity, part.capture)) continue;
+      if (captures.contains(part.capture)) continue;
       return PolicyFault(here, "catches no '{" + part.capture + "}', which the caller's name is made of");
     }
     out.identities.push_back(*std::move(identity));
@@ -207,6 +206,19 @@ absl::StatusOr<std::vector<CallerRule>> CompileCallers(const pb::Policy& source)
     }
   }
   return out;
+}
+
+std::map<std::string, std::set<std::string>> CapturesOf(const std::vector<CallerRule>& callers) {
+  std::map<std::string, std::set<std::string>> captures;
+  for (const CallerRule& caller : callers) {
+    std::set<std::string> common = CapturesOf(caller.identities.front());
+    for (const IdentityRule& identity : caller.identities) {
+      const std::set<std::string> names = CapturesOf(identity);
+      std::erase_if(common, [&](const std::string& name) { return !names.contains(name); });
+    }
+    captures.emplace(caller.name.text(), std::move(common));
+  }
+  return captures;
 }
 
 }  // namespace tokenbroker

@@ -110,6 +110,16 @@ TEST(CompileCallersTest, TakesWhatCanBeToldApart) {
   }
 }
 
+TEST(CompileCallersTest, TheCapturesOfACallerAreThoseThatAllItsIdentitiesHave) {
+  const auto callers = CompileText(R"(
+    callers { name: "a" identities { spiffe: "spiffe://td/{team}/{env}/x" } identities { dns: "{env}.{team}.x" } }
+    callers { name: "b" identities { spiffe: "spiffe://td/{team}" } identities { dns: "x" } }
+    callers { name: "c" identities { jwt { issuer: "i" sub: "{a}" claims { key: "{k}" value: "{b}" } } } })");
+  ASSERT_TRUE(callers.ok()) << callers.status();
+  const std::map<std::string, std::set<std::string>> expected = {{"a", {"team", "env"}}, {"b", {}}, {"c", {"a", "b"}}};
+  EXPECT_EQ(CapturesOf(*callers), expected);
+}
+
 TEST(CompileCallersTest, BoundsWhatIsComparedWithAll) {
   config::v1::Policy source;
   for (int i = 0; i < 4096; ++i) {

@@ -1,7 +1,5 @@
 #include "server/policy/compile_rules.h"
 
-#include <google/protobuf/message.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -14,32 +12,6 @@ namespace {
 namespace pb = config::v1;
 
 using Grants = GrantIndex::Grants;
-
-void AddCaptures(std::string_view text, std::set<std::string>& names) {
-  for (std::size_t open = text.find('{'); open != text.npos; open = text.find('{', open + 1)) {
-    const std::size_t close = text.find('}', open);
-    if (close != text.npos) names.emplace(text.substr(open + 1, close - open - 1));
-  }
-}
-
-// Whatever kind of identity it is, a capture is written as "{name}" in one of its texts.
-void AddCaptures(const google::protobuf::Message& message, std::set<std::string>& names) {
-  const google::protobuf::Reflection& reflection = *message.GetReflection();
-  std::vector<const google::protobuf::FieldDescriptor*> fields;
-  reflection.ListFields(message, &fields);
-  for (const auto* field : fields) {
-    if (field->cpp_type() == field->CPPTYPE_MESSAGE) {
-      if (!field->is_repeated()) AddCaptures(reflection.GetMessage(message, field), names);
-      for (int i = 0; field->is_repeated() && i < reflection.FieldSize(message, field); ++i) {
-        AddCaptures(reflection.GetRepeatedMessage(message, field, i), names);
-      }
-    } else if (field->cpp_type() == field->CPPTYPE_STRING && !field->is_repeated()) {
-      // A map's key is a claim's name.
-      const bool key = field->containing_type()->map_key() == field;
-      if (!key) AddCaptures(reflection.GetString(message, field), names);
-    }
-  }
-}
 
 // Nothing: it is neither.
 std::optional<bool> IsEnforced(const std::string& mode) {
@@ -164,20 +136,6 @@ absl::Status Compiler::AddDenies() {
 }
 
 }  // namespace
-
-CapturesByCaller CapturesOf(const pb::Policy& source) {
-  CapturesByCaller captures;
-  for (const pb::CallerRule& caller : source.callers()) {
-    std::set<std::string>& common = captures[caller.name()];
-    for (int i = 0; i < caller.identities_size(); ++i) {
-      std::set<std::string> names;
-      AddCaptures(caller.identities(i), names);
-      if (i == 0) common = names;
-      std::erase_if(common, [&](const std::string& name) { return !names.contains(name); });
-    }
-  }
-  return captures;
-}
 
 absl::Status CompileRules(const pb::Policy& source, const CapturesByCaller& callers, const RuleLocator& locate,
                           CompiledPolicy& out) {

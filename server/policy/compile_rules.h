@@ -12,8 +12,6 @@ namespace tokenbroker {
 
 // A caller's rule by its name, and the captures that every one of its identities has.
 using CapturesByCaller = std::map<std::string, std::set<std::string>>;
-// By the callers section of a policy.
-CapturesByCaller CapturesOf(const config::v1::Policy& source);
 
 // Fills in `grants` and `denies`; `options` must be there. Errors as those of Policy::Compile.
 absl::Status CompileRules(const config::v1::Policy& source, const CapturesByCaller& callers, const RuleLocator& locate,

@@ -219,13 +219,6 @@ TEST(RulesTest, ACaptureMustBeKnownToEveryBoundCaller) {
   EXPECT_TRUE(CompileForTest(unbound, {}).ok());
 }
 
-TEST(RulesTest, TheCapturesOfACallerAreThoseThatAllItsIdentitiesHave) {
-  const CapturesByCaller captures = CapturesOf(SourceOf(R"(
-    callers { name: "a" identities { spiffe: "spiffe://td/{team}/{env}/x" } identities { dns: "{env}.{team}.x" } }
-    callers { name: "b" identities { spiffe: "spiffe://td/{team}" } identities { dns: "x" } })"));
-  EXPECT_EQ(captures, (CapturesByCaller{{"a", {"team", "env"}}, {"b", {}}}));
-}
-
 TEST(RulesTest, RulesInAuditModeRecordWhatWouldHaveBeen) {
   const auto policy = PolicyForTest(R"(
     roles { key: "old" value { grants { verbs: "create" targets { project: "acme/x" } scopes: "read_api"

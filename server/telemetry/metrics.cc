@@ -35,8 +35,8 @@ constexpr std::array<std::string_view, 6> kOperations = {"mint",        "revoke"
                                                          "list_tokens", "resolve", "issuer"};
 constexpr std::array<std::string_view, 9> kUpstreamOutcomes = {
     "done", "refused", "unknown", "rate_limited", "not_found", "unavailable", "issuer_dead", "not_sent", "cancelled"};
-constexpr std::array<std::string_view, 4> kDecisionReasons = {"GRANTED", "NOT_GRANTED", "TARGET_FORBIDDEN",
-                                                              "TARGET_NOT_FOUND"};
+constexpr std::array<std::string_view, 6> kDecisionReasons = {"GRANTED",       "NOT_GRANTED",      "QUOTA_EXCEEDED",
+                                                              "RATE_EXCEEDED", "TARGET_FORBIDDEN", "TARGET_NOT_FOUND"};
 constexpr std::array<std::string_view, 6> kStates = {"PENDING", "ACTIVE",  "REVOKING",
                                                      "REVOKED", "EXPIRED", "ABANDONED"};
 constexpr std::array<std::string_view, 3> kAttempts = {"proved", "retry", "parked"};

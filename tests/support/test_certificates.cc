@@ -2,41 +2,26 @@
 
 #include <openssl/bio.h>
 #include <openssl/ec.h>
-#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <utility>
 
+#include "tests/support/openssl.h"
+
 namespace tokenbroker {
 namespace {
 
-template <auto kFree>
-struct Free {
-  template <typename T>
-  void operator()(T* what) const {
-    kFree(what);
-  }
-};
 using Key = std::unique_ptr<EVP_PKEY, Free<EVP_PKEY_free>>;
 using Certificate = std::unique_ptr<X509, Free<X509_free>>;
 using Memory = std::unique_ptr<BIO, Free<BIO_free_all>>;
 using Extension = std::unique_ptr<X509_EXTENSION, Free<X509_EXTENSION_free>>;
 using Names = std::unique_ptr<GENERAL_NAMES, Free<GENERAL_NAMES_free>>;
-
-void Require(bool good, const char* what) {
-  if (good) return;
-  std::fprintf(stderr, "test certificates: %s failed\n", what);
-  ERR_print_errors_fp(stderr);
-  std::abort();
-}
 
 Key MakeKey() {
   Key key(EVP_EC_gen("P-256"));

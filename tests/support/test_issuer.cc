@@ -5,7 +5,6 @@
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/ecdsa.h>
-#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/pem.h>
@@ -13,32 +12,18 @@
 
 #include <array>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <utility>
+
+#include "tests/support/openssl.h"
 
 namespace tokenbroker {
 namespace {
 
-template <auto kFree>
-struct Free {
-  template <typename T>
-  void operator()(T* what) const {
-    kFree(what);
-  }
-};
 using Pair = std::unique_ptr<EVP_PKEY, Free<EVP_PKEY_free>>;
 using Number = std::unique_ptr<BIGNUM, Free<BN_free>>;
 using Memory = std::unique_ptr<BIO, Free<BIO_free_all>>;
 using Digest = std::unique_ptr<EVP_MD_CTX, Free<EVP_MD_CTX_free>>;
 using Points = std::unique_ptr<ECDSA_SIG, Free<ECDSA_SIG_free>>;
-
-void Require(bool good, const char* what) {
-  if (good) return;
-  std::fprintf(stderr, "test issuer: %s failed\n", what);
-  ERR_print_errors_fp(stderr);
-  std::abort();
-}
 
 const unsigned char* Bytes(std::string_view text) { return reinterpret_cast<const unsigned char*>(text.data()); }
 unsigned char* Bytes(std::string& text) { return reinterpret_cast<unsigned char*>(text.data()); }

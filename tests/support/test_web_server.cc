@@ -12,10 +12,10 @@
 #include <unistd.h>
 
 #include <array>
-#include <cstdio>
-#include <cstdlib>
 #include <string_view>
 #include <utility>
+
+#include "tests/support/openssl.h"
 
 namespace tokenbroker {
 namespace {
@@ -23,17 +23,7 @@ namespace {
 constexpr int kLookEveryMs = 50;  // Whether to stop.
 constexpr std::size_t kMostRequestBytes = 64 << 10;
 
-void Require(bool good, const char* what) {
-  if (good) return;
-  std::fprintf(stderr, "test web server: %s failed\n", what);
-  ERR_print_errors_fp(stderr);
-  std::abort();
-}
-
-struct FreeBio {
-  void operator()(BIO* bio) const { BIO_free_all(bio); }
-};
-using Memory = std::unique_ptr<BIO, FreeBio>;
+using Memory = std::unique_ptr<BIO, Free<BIO_free_all>>;
 
 SSL_CTX* ContextOf(const TestCertificate& certificate) {
   SSL_CTX* const context = SSL_CTX_new(TLS_server_method());
