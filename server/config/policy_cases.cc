@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "server/base/error.h"
-#include "server/base/time_text.h"
 #include "server/base/file_text.h"
+#include "server/base/time_text.h"
 #include "server/config/strict_yaml.h"
 #include "server/identity/authenticator.h"
 #include "tokenbroker/config/v1/policy_cases.pb.h"

@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "server/base/error.h"
+#include "server/base/file_text.h"
 #include "server/base/net_text.h"
 #include "server/base/time_text.h"
-#include "server/base/file_text.h"
 #include "server/config/strict_yaml.h"
 #include "server/domain/identity_text.h"
 #include "server/domain/marker.h"

@@ -1,6 +1,6 @@
 #pragma once
-// Testonly: OpenSSL's objects as owners, and its failures as the end of the process: a test without its keys has nothing
-// to say.
+// Testonly: OpenSSL's objects as owners, and its failures as the end of the process: a test without its keys has
+// nothing to say.
 
 #include <openssl/err.h>
 
