@@ -32,14 +32,44 @@ class GrpcAdminClient final : public AdminClient {
   }
 
   absl::StatusOr<v1::ListUnknownTokensResponse> ListUnknownTokens(Deadline deadline) override {
-    v1::ListUnknownTokensResponse all;
-    v1::ListUnknownTokensRequest request;
+    return AllPages(&v1::AdminService::Stub::ListUnknownTokens, deadline);
+  }
+
+  absl::StatusOr<std::vector<v1::Token>> AdoptTokens(const std::vector<std::int64_t>& upstream_ids,
+                                                     Deadline deadline) override {
+    return TakeIn(&v1::AdminService::Stub::AdoptTokens, upstream_ids, deadline);
+  }
+
+  absl::StatusOr<std::vector<v1::Token>> RevokeUnknownTokens(const std::vector<std::int64_t>& upstream_ids,
+                                                             Deadline deadline) override {
+    return TakeIn(&v1::AdminService::Stub::RevokeUnknownTokens, upstream_ids, deadline);
+  }
+
+  absl::StatusOr<v1::ListPolicyViolationsResponse> ListPolicyViolations(Deadline deadline) override {
+    return AllPages(&v1::AdminService::Stub::ListPolicyViolations, deadline);
+  }
+
+  absl::StatusOr<std::vector<v1::Token>> RevokePolicyViolations(const std::vector<std::string>& names,
+                                                                Deadline deadline) override {
+    v1::RevokePolicyViolationsRequest request;
+    request.mutable_names()->Add(names.begin(), names.end());
+    return Tokens(&v1::AdminService::Stub::RevokePolicyViolations, request, deadline);
+  }
+
+ private:
+  template <typename Request, typename Response>
+  using Method = grpc::Status (v1::AdminService::Stub::*)(grpc::ClientContext*, const Request&, Response*);
+
+  template <typename Request, typename Response>
+  absl::StatusOr<Response> AllPages(Method<Request, Response> method, Deadline deadline) {
+    Response all;
+    Request request;
     request.set_page_size(1000);
     do {
       grpc::ClientContext context;
       context.set_deadline(GrpcDeadline(deadline));
-      v1::ListUnknownTokensResponse page;
-      const absl::Status end = FromGrpc(Stub()->ListUnknownTokens(&context, request, &page));
+      Response page;
+      const absl::Status end = FromGrpc(((*Stub()).*method)(&context, request, &page));
       if (!end.ok()) return end;
       request.set_page_token(page.next_page_token());
       page.clear_next_page_token();
@@ -48,33 +78,24 @@ class GrpcAdminClient final : public AdminClient {
     return all;
   }
 
-  absl::StatusOr<std::vector<v1::Token>> AdoptTokens(const std::vector<std::int64_t>& upstream_ids,
-                                                     Deadline deadline) override {
-    return TakeIn<v1::AdoptTokensRequest, v1::AdoptTokensResponse>(&v1::AdminService::Stub::AdoptTokens, upstream_ids,
-                                                                   deadline);
-  }
-
-  absl::StatusOr<std::vector<v1::Token>> RevokeUnknownTokens(const std::vector<std::int64_t>& upstream_ids,
-                                                             Deadline deadline) override {
-    return TakeIn<v1::RevokeUnknownTokensRequest, v1::RevokeUnknownTokensResponse>(
-        &v1::AdminService::Stub::RevokeUnknownTokens, upstream_ids, deadline);
-  }
-
- private:
   template <typename Request, typename Response>
-  absl::StatusOr<std::vector<v1::Token>> TakeIn(grpc::Status (v1::AdminService::Stub::*method)(grpc::ClientContext*,
-                                                                                               const Request&,
-                                                                                               Response*),
-                                                const std::vector<std::int64_t>& upstream_ids, Deadline deadline) {
-    Request request;
-    request.mutable_upstream_ids()->Add(upstream_ids.begin(), upstream_ids.end());
-    request.set_expected_count(static_cast<std::int32_t>(upstream_ids.size()));
+  absl::StatusOr<std::vector<v1::Token>> Tokens(Method<Request, Response> method, const Request& request,
+                                                Deadline deadline) {
     grpc::ClientContext context;
     context.set_deadline(GrpcDeadline(deadline));
     Response response;
     const absl::Status end = FromGrpc(((*Stub()).*method)(&context, request, &response));
     if (!end.ok()) return end;
     return std::vector<v1::Token>(response.tokens().begin(), response.tokens().end());
+  }
+
+  template <typename Request, typename Response>
+  absl::StatusOr<std::vector<v1::Token>> TakeIn(Method<Request, Response> method,
+                                                const std::vector<std::int64_t>& upstream_ids, Deadline deadline) {
+    Request request;
+    request.mutable_upstream_ids()->Add(upstream_ids.begin(), upstream_ids.end());
+    request.set_expected_count(static_cast<std::int32_t>(upstream_ids.size()));
+    return Tokens(method, request, deadline);
   }
 
   std::unique_ptr<v1::AdminService::Stub> Stub() { return v1::AdminService::NewStub(connection_->CurrentChannel()); }

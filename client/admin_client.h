@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -30,6 +31,12 @@ class AdminClient {
                                                              Deadline deadline) = 0;
   virtual absl::StatusOr<std::vector<v1::Token>> RevokeUnknownTokens(const std::vector<std::int64_t>& upstream_ids,
                                                                      Deadline deadline) = 0;
+
+  // All pages as one answer.
+  virtual absl::StatusOr<v1::ListPolicyViolationsResponse> ListPolicyViolations(Deadline deadline) = 0;
+  // Exactly these, "tokens/{id}" (1 to 1000), or none.
+  virtual absl::StatusOr<std::vector<v1::Token>> RevokePolicyViolations(const std::vector<std::string>& names,
+                                                                        Deadline deadline) = 0;
 };
 
 // As MakeTokenClient.

@@ -43,6 +43,17 @@ absl::Status CheckAddress(const std::string& address) {
   return absl::OkStatus();
 }
 
+// The token goes with every call. gRPC keeps a copy of it, as it does of the key.
+std::shared_ptr<grpc::ChannelCredentials> WithBearer(const std::shared_ptr<grpc::ChannelCredentials>& channel,
+                                                     const Secret& bearer) {
+  if (bearer.empty()) return channel;
+  std::string text(bearer.Reveal());
+  std::shared_ptr<grpc::ChannelCredentials> both =
+      grpc::CompositeChannelCredentials(channel, grpc::AccessTokenCredentials(text));
+  Wipe(text);
+  return both;
+}
+
 WallTime WallNow() {
   return std::chrono::time_point_cast<Duration>(
       WallTime(duration_cast<Duration>(std::chrono::system_clock::now().time_since_epoch())));
@@ -111,17 +122,17 @@ void Connection::MakeChannel() {
   options.pem_private_key = std::string(credentials_.key_pem.Reveal());
   const std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::SslCredentials(options);
   Wipe(options.pem_private_key);
-  channel_ = grpc::CreateCustomChannel(address_, credentials, ChannelSettings());
+  channel_ = grpc::CreateCustomChannel(address_, WithBearer(credentials, credentials_.bearer), ChannelSettings());
   stub_ = v1::TokenService::NewStub(channel_);
 }
 
 absl::StatusOr<std::unique_ptr<Connection>> OpenConnection(TokenClientOptions options) {
   const absl::Status address = CheckAddress(options.address);
   if (!address.ok()) return address;
-  return Connection::Open(
-      std::move(options.address),
-      {std::move(options.ca_file), std::move(options.certificate_file), std::move(options.key_file)},
-      options.reread_interval);
+  return Connection::Open(std::move(options.address),
+                          {std::move(options.ca_file), std::move(options.certificate_file), std::move(options.key_file),
+                           std::move(options.bearer_file)},
+                          options.reread_interval);
 }
 
 gpr_timespec GrpcDeadline(Deadline deadline) {

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
@@ -33,7 +34,7 @@ using Memory = std::unique_ptr<BIO, Free<BIO_free_all>>;
 using Certificate = std::unique_ptr<X509, Free<X509_free>>;
 using Key = std::unique_ptr<EVP_PKEY, Free<EVP_PKEY_free>>;
 
-// One of the three files; `what` is its name in sentences, `option` in CredentialPaths.
+// One of the files; `what` is its name in sentences, `option` in CredentialPaths.
 struct File {
   const char* what;
   const char* option;
@@ -116,27 +117,21 @@ WallTime EndOf(X509* certificate) {
 
 bool Credentials::SameAs(const Credentials& other) const {
   return ca_pem == other.ca_pem && certificate_pem == other.certificate_pem &&
-         key_pem.Reveal() == other.key_pem.Reveal();
+         key_pem.Reveal() == other.key_pem.Reveal() && bearer.Reveal() == other.bearer.Reveal();
 }
 
-absl::StatusOr<Credentials> ReadCredentials(const CredentialPaths& paths) {
-  const File ca_file{"CA", "ca_file", paths.ca_file};
+namespace {
+
+absl::Status ReadCertificate(const CredentialPaths& paths, Credentials& read) {
   const File certificate_file{"certificate", "certificate_file", paths.certificate_file};
   const File key_file{"key", "key_file", paths.key_file};
-
-  absl::StatusOr<std::string> ca = ReadFile(ca_file);
-  if (!ca.ok()) return ca.status();
   absl::StatusOr<std::string> chain = ReadFile(certificate_file);
   if (!chain.ok()) return chain.status();
   absl::StatusOr<std::string> key_text = ReadFile(key_file);
   if (!key_text.ok()) return key_text.status();
-
-  Credentials read;
-  read.ca_pem = *std::move(ca);
   read.certificate_pem = *std::move(chain);
   read.key_pem = Secret::TakeFrom(*key_text);
 
-  if (FirstCertificate(read.ca_pem) == nullptr) return Invalid(ca_file, "holds no PEM certificate");
   const Certificate own = FirstCertificate(read.certificate_pem);
   if (own == nullptr) return Invalid(certificate_file, "holds no PEM certificate");
   const Key key = ReadKey(read.key_pem);
@@ -145,6 +140,40 @@ absl::StatusOr<Credentials> ReadCredentials(const CredentialPaths& paths) {
   ERR_clear_error();
   if (!fits) return Invalid(key_file, "does not belong to the certificate in " + paths.certificate_file);
   read.not_after = EndOf(own.get());
+  return absl::OkStatus();
+}
+
+// What RFC 6750 allows in a header: gRPC ends the process over some of what it does not.
+bool IsBearer(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char each) { return each > ' ' && each < 0x7f; });
+}
+
+absl::Status ReadBearer(const CredentialPaths& paths, Credentials& read) {
+  const File file{"bearer token", "bearer_file", paths.bearer_file};
+  absl::StatusOr<std::string> text = ReadFile(file);
+  if (!text.ok()) return text.status();
+  if (text->ends_with('\n')) text->pop_back();
+  if (text->ends_with('\r')) text->pop_back();
+  const bool is_one = IsBearer(*text);
+  read.bearer = Secret::TakeFrom(*text);
+  return is_one ? absl::OkStatus() : Invalid(file, "must hold one line of printable characters without blanks");
+}
+
+}  // namespace
+
+absl::StatusOr<Credentials> ReadCredentials(const CredentialPaths& paths) {
+  const File ca_file{"CA", "ca_file", paths.ca_file};
+  absl::StatusOr<std::string> ca = ReadFile(ca_file);
+  if (!ca.ok()) return ca.status();
+  Credentials read;
+  read.ca_pem = *std::move(ca);
+
+  const bool has_bearer = !paths.bearer_file.empty();
+  absl::Status done;
+  if (!has_bearer || !paths.certificate_file.empty() || !paths.key_file.empty()) done = ReadCertificate(paths, read);
+  if (done.ok() && has_bearer) done = ReadBearer(paths, read);
+  if (!done.ok()) return done;
+  if (FirstCertificate(read.ca_pem) == nullptr) return Invalid(ca_file, "holds no PEM certificate");
   return read;
 }
 

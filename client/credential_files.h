@@ -1,5 +1,6 @@
 #pragma once
-// The certificate authority, the certificate and the key of a client, as they lie on disk at this moment.
+// The certificate authority, the certificate and the key, or the bearer token, of a client, as they lie on disk at this
+// moment.
 
 #include <string>
 
@@ -13,20 +14,23 @@ struct CredentialPaths {
   std::string ca_file;           // PEM; whoever may have signed the broker's certificate.
   std::string certificate_file;  // PEM; the client's chain, its own certificate first.
   std::string key_file;          // PEM, without a passphrase.
+  std::string bearer_file;       // A signed token (JWT), one line.
 };
 
 struct Credentials {
   std::string ca_pem;
-  std::string certificate_pem;
+  std::string certificate_pem;  // Empty, as is the key: only a bearer token is shown.
   Secret key_pem;
-  WallTime not_after;  // Of the client's own certificate.
+  Secret bearer;                         // Empty: only a certificate is shown.
+  WallTime not_after = WallTime::max();  // Of the client's own certificate.
 
   bool SameAs(const Credentials& other) const;
 };
 
-// Reads the three files (at most 1 MiB each) and checks that they are what they should be and that the key belongs to
-// the certificate, which also catches a pair that is being exchanged. Failures name the file: reason
-// CLIENT_FILE_UNREADABLE or CLIENT_FILE_INVALID, metadata "option" = ca_file, certificate_file or key_file.
+// Reads the files that are named (at most 1 MiB each) and checks that they are what they should be and that the key
+// belongs to the certificate, which also catches a pair that is being exchanged. Certificate and key may be left out
+// together beside a bearer token. Failures name the file: reason CLIENT_OPTION_INVALID, CLIENT_FILE_UNREADABLE or
+// CLIENT_FILE_INVALID, metadata "option" = ca_file, certificate_file, key_file or bearer_file.
 absl::StatusOr<Credentials> ReadCredentials(const CredentialPaths& paths);
 
 }  // namespace tokenbroker

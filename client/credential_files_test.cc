@@ -19,7 +19,7 @@ class CredentialFilesTest : public testing::Test {
  protected:
   CredentialFilesTest() : folder_(testing::TempDir() + "/credentials") {
     std::filesystem::create_directories(folder_);
-    paths_ = {folder_ + "/ca.pem", folder_ + "/cert.pem", folder_ + "/key.pem"};
+    paths_ = {folder_ + "/ca.pem", folder_ + "/cert.pem", folder_ + "/key.pem", ""};
     own_ = authority_.Issue(ClientSpec("spiffe://test/demo"));
     WriteFileOrDie(paths_.ca_file, authority_.certificate_pem());
     WriteFileOrDie(paths_.certificate_file, own_.certificate_pem);
@@ -76,6 +76,30 @@ TEST_F(CredentialFilesTest, WantsCertificatesAndAKey) {
   WriteFileOrDie(paths_.certificate_file, own_.certificate_pem);
   WriteFileOrDie(paths_.key_file, "");
   ExpectFailure("CLIENT_FILE_INVALID", "key_file", "holds no PEM key");
+}
+
+TEST_F(CredentialFilesTest, ABearerTokenStandsAloneOrBesideThem) {
+  paths_.bearer_file = folder_ + "/token";
+  WriteFileOrDie(paths_.bearer_file, "a.b.c\n");
+  const absl::StatusOr<Credentials> both = ReadCredentials(paths_);
+  ASSERT_TRUE(both.ok()) << both.status();
+  EXPECT_EQ(both->bearer.Reveal(), "a.b.c");
+  EXPECT_FALSE(both->key_pem.empty());
+  paths_.certificate_file.clear();
+  ExpectFailure("CLIENT_OPTION_INVALID", "certificate_file", "no certificate file is named");  // A key alone.
+  paths_.key_file.clear();
+  const absl::StatusOr<Credentials> alone = ReadCredentials(paths_);
+  ASSERT_TRUE(alone.ok()) << alone.status();
+  EXPECT_TRUE(alone->key_pem.empty());
+  EXPECT_EQ(alone->not_after, WallTime::max());
+  WriteFileOrDie(paths_.bearer_file, "a.b.d");
+  EXPECT_FALSE(alone->SameAs(*ReadCredentials(paths_)));
+  for (const char* bad : {"", "\n", "a b", "a\nb", "a\x01", "\xc3\xa4"}) {
+    WriteFileOrDie(paths_.bearer_file, bad);
+    ExpectFailure("CLIENT_FILE_INVALID", "bearer_file", "one line of printable characters");
+  }
+  std::filesystem::remove(paths_.bearer_file);
+  ExpectFailure("CLIENT_FILE_UNREADABLE", "bearer_file", "cannot read the bearer token file");
 }
 
 TEST_F(CredentialFilesTest, SeesThatAPairIsHalfExchanged) {

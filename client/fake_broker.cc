@@ -272,6 +272,32 @@ grpc::Status FakeAdmin::RevokeUnknownTokens(grpc::ServerContext* /*context*/,
   return grpc::Status::OK;
 }
 
+void FakeAdmin::SetViolations(const v1::ListPolicyViolationsResponse& found) {
+  const std::lock_guard lock(mutex_);
+  violations_ = found;
+}
+
+std::vector<std::string> FakeAdmin::revoked_violations() const {
+  const std::lock_guard lock(mutex_);
+  return revoked_violations_;
+}
+
+grpc::Status FakeAdmin::ListPolicyViolations(grpc::ServerContext* /*context*/,
+                                             const v1::ListPolicyViolationsRequest* /*request*/,
+                                             v1::ListPolicyViolationsResponse* response) {
+  const std::lock_guard lock(mutex_);
+  *response = violations_;
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeAdmin::RevokePolicyViolations(grpc::ServerContext* /*context*/,
+                                               const v1::RevokePolicyViolationsRequest* request,
+                                               v1::RevokePolicyViolationsResponse* /*response*/) {
+  const std::lock_guard lock(mutex_);
+  revoked_violations_.insert(revoked_violations_.end(), request->names().begin(), request->names().end());
+  return grpc::Status::OK;
+}
+
 grpc::Status FakeAdmin::ExportAudit(grpc::ServerContext* /*context*/, const v1::ExportAuditRequest* request,
                                     grpc::ServerWriter<v1::ExportAuditResponse>* writer) {
   const std::lock_guard lock(mutex_);

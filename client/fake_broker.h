@@ -38,6 +38,10 @@ class FakeAdmin final : public v1::AdminService::Service {
   // The upstream ids that arrived, in order.
   std::vector<std::int64_t> adopted() const;
   std::vector<std::int64_t> revoked() const;
+  // What ListPolicyViolations answers, in one page.
+  void SetViolations(const v1::ListPolicyViolationsResponse& found);
+  // The names that arrived at RevokePolicyViolations, in order.
+  std::vector<std::string> revoked_violations() const;
 
  private:
   // Without regard to from_time.
@@ -50,11 +54,17 @@ class FakeAdmin final : public v1::AdminService::Service {
                            v1::AdoptTokensResponse* response) override;
   grpc::Status RevokeUnknownTokens(grpc::ServerContext* context, const v1::RevokeUnknownTokensRequest* request,
                                    v1::RevokeUnknownTokensResponse* response) override;
+  grpc::Status ListPolicyViolations(grpc::ServerContext* context, const v1::ListPolicyViolationsRequest* request,
+                                    v1::ListPolicyViolationsResponse* response) override;
+  grpc::Status RevokePolicyViolations(grpc::ServerContext* context, const v1::RevokePolicyViolationsRequest* request,
+                                      v1::RevokePolicyViolationsResponse* response) override;
 
   mutable std::mutex mutex_;
   std::vector<v1::AuditRecord> audit_;
   v1::ListUnknownTokensResponse unknown_;
   std::vector<std::int64_t> adopted_, revoked_;
+  v1::ListPolicyViolationsResponse violations_;
+  std::vector<std::string> revoked_violations_;
 };
 
 // Thread-safe.

@@ -13,7 +13,7 @@
 //   (*client)->Revoke(made->token.name(), DeadlineIn(seconds(30)));
 //
 // Threads: every call may be made from any number of threads at once; calls share one connection. All of them block the
-// calling thread, at the latest until their deadline (and the time of reading three small files).
+// calling thread, at the latest until their deadline (and the time of reading some small files).
 //
 // Deadlines are absolute, on the steady clock; each call has one. It travels to the broker, which refuses a Create with
 // less than 2 s left. A Create whose deadline passes may have made a token: call again with the request_id of the
@@ -53,11 +53,15 @@ using Deadline = std::chrono::steady_clock::time_point;
 inline Deadline DeadlineIn(Duration from_now) { return std::chrono::steady_clock::now() + from_now; }
 
 struct TokenClientOptions {
-  // "host:port", as the broker's certificate names the host. Required, as are the three files.
+  // "host:port", as the broker's certificate names the host. Required, as are the authority and one way to say who we
+  // are: certificate and key, a bearer token, or both where the broker's policy asks for both.
   std::string address;
   std::string ca_file;           // PEM: whoever signed the broker's certificate.
   std::string certificate_file;  // PEM: ours, followed by what lies between it and the authority.
   std::string key_file;          // PEM, without a passphrase.
+  // A signed token (JWT), one line: Kubernetes' projected service-account token, a GitLab CI id token. Read again like
+  // the others, and when the broker refuses it.
+  std::string bearer_file;
 
   Duration reread_interval = minutes(1);
   RetryPolicy retry;

@@ -1,5 +1,3 @@
-#include <google/protobuf/util/json_util.h>
-
 #include <fstream>
 #include <functional>
 #include <iostream>
@@ -8,6 +6,7 @@
 
 #include "absl/strings/escaping.h"
 #include "client/admin_client.h"
+#include "client/tokenctl/audit_lines.h"
 #include "client/tokenctl/command.h"
 #include "client/tokenctl/failure.h"
 #include "client/tokenctl/output.h"
@@ -67,10 +66,8 @@ bool ReadPosition(const std::string& text, v1::AuditPosition& position) {
 }
 
 absl::Status WriteLine(const v1::AuditRecord& record) {
-  std::string line;
-  const auto status = google::protobuf::util::MessageToJsonString(record, &line);
-  if (!status.ok()) return absl::InternalError("a record cannot be written as JSON: " + std::string(status.message()));
-  return WriteOut(line + "\n");
+  const absl::StatusOr<std::string> line = AuditLine(record);
+  return line.ok() ? WriteOut(*line) : line.status();
 }
 
 int Export(const ExportOptions& options, Shared& shared) {
@@ -102,11 +99,7 @@ int Export(const ExportOptions& options, Shared& shared) {
   return exit_code;
 }
 
-// Nothing if the line is no record.
-std::optional<AuditRecord> ReadLine(const std::string& line) {
-  v1::AuditRecord message;
-  if (!google::protobuf::util::JsonStringToMessage(line, &message).ok()) return std::nullopt;
-  if (message.writer().empty() || message.seq() <= 0 || !message.has_time()) return std::nullopt;
+AuditRecord RecordOf(const v1::AuditRecord& message) {
   AuditRecord record;
   record.writer = message.writer();
   record.seq = message.seq();
@@ -122,24 +115,14 @@ std::optional<AuditRecord> ReadLine(const std::string& line) {
 
 int Check(std::istream& in, bool partial) {
   AuditVerifier verifier(partial);
-  std::int64_t number = 0;
-  for (std::string line; std::getline(in, line);) {
-    ++number;
-    if (line.empty()) continue;
-    const std::string place = "line " + std::to_string(number) + ": ";
-    const std::optional<AuditRecord> record = ReadLine(line);
-    if (!record.has_value()) {
-      WriteError("tokenctl: " + place + "is no record of an audit\n");
-      return kOther;
-    }
-    if (const std::optional<std::string> bad = verifier.Check(*record)) {
-      WriteError("tokenctl: " + place + "record " + std::to_string(record->seq) + " of writer " +
-                 Printable(record->writer) + ": " + *bad + "\n");
-      return kOther;
-    }
-  }
-  if (in.bad()) {
-    WriteError("tokenctl: the export cannot be read to its end\n");
+  const absl::Status checked = ReadAuditLines(in, [&verifier](const v1::AuditRecord& record, std::int64_t line) {
+    const std::optional<std::string> bad = verifier.Check(RecordOf(record));
+    if (!bad.has_value()) return absl::OkStatus();
+    return absl::DataLossError("line " + std::to_string(line) + ": record " + std::to_string(record.seq()) +
+                               " of writer " + record.writer() + ": " + *bad);
+  });
+  if (!checked.ok()) {
+    WriteError("tokenctl: " + Printable(std::string(checked.message())) + "\n");
     return kOther;
   }
   const absl::Status written = WriteOut("OK: " + std::to_string(verifier.records()) + " records of " +

@@ -49,6 +49,8 @@ void AddExplain(CLI::App& app, Shared& shared);
 void AddGet(CLI::App& app, Shared& shared);
 void AddList(CLI::App& app, Shared& shared);
 void AddPolicy(CLI::App& app, Shared& shared);
+void AddPolicyDiff(CLI::App& policy, Shared& shared);
+void AddPolicyViolations(CLI::App& policy, Shared& shared);
 void AddReconcile(CLI::App& app, Shared& shared);
 void AddRevoke(CLI::App& app, Shared& shared);
 void AddWhoami(CLI::App& app, Shared& shared);

@@ -14,10 +14,9 @@ struct Source {
   std::string_view option, flag, variable;
 };
 constexpr Source kSources[] = {
-    {"address", "--address HOST:PORT", "TOKENBROKER_ADDRESS"},
-    {"ca_file", "--ca FILE", "TOKENBROKER_CA"},
-    {"certificate_file", "--cert FILE", "TOKENBROKER_CERT"},
-    {"key_file", "--key FILE", "TOKENBROKER_KEY"},
+    {"address", "--address HOST:PORT", "TOKENBROKER_ADDRESS"},        {"ca_file", "--ca FILE", "TOKENBROKER_CA"},
+    {"certificate_file", "--cert FILE", "TOKENBROKER_CERT"},          {"key_file", "--key FILE", "TOKENBROKER_KEY"},
+    {"bearer_file", "--bearer-file FILE", "TOKENBROKER_BEARER_FILE"},
 };
 
 struct Advice {
@@ -27,7 +26,9 @@ constexpr Advice kAdvice[] = {
     {"NOT_GRANTED",
      "`tokenctl explain` with the same options shows the closest request that would be allowed, `tokenctl whoami` all "
      "that may be asked for; the broker's operator can grant more."},
-    {"UNKNOWN_CALLER", "Ask the broker's operator to add the identity of the certificate (--cert) to a caller."},
+    {"UNKNOWN_CALLER",
+     "Ask the broker's operator to add the identity of the certificate (--cert) or of the token (--bearer-file) to a "
+     "caller."},
     {"CERTIFICATE_EXPIRED", "Renew the certificate (--cert) and its key (--key)."},
     {"TOO_MANY_CALLS", "Wait for other calls of this caller to end, or make fewer at a time."},
     {"REQUEST_ID_REUSED", "Leave --request-id out, or give one that was never used for another token."},
@@ -55,7 +56,7 @@ std::string_view Headline(const absl::Status& failure) {
     case absl::StatusCode::kPermissionDenied:
       return "denied";
     case absl::StatusCode::kUnauthenticated:
-      return "the broker does not accept our certificate";
+      return "the broker does not accept who we say we are";
     case absl::StatusCode::kNotFound:
       return "not found";
     case absl::StatusCode::kUnavailable:

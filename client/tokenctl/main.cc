@@ -21,6 +21,8 @@ constexpr char kUsage[] =
     "  export TOKENBROKER_CA=ca.pem TOKENBROKER_CERT=cert.pem TOKENBROKER_KEY=key.pem\n"
     "  tokenctl create --display-name 'nightly build' --user 42 --scopes read_user\n"
     "\n"
+    "A service without a certificate names a file with a signed token: TOKENBROKER_BEARER_FILE.\n"
+    "\n"
     "`tokenctl COMMAND --help` tells more of each command.";
 
 // Before gRPC starts: no core file holds a secret, and nothing prints one.
@@ -45,6 +47,8 @@ void AddShared(CLI::App& app, Shared& shared) {
   add("--ca", shared.connection.ca_file, "TOKENBROKER_CA", "PEM file: who signed the broker's certificate");
   add("--cert", shared.connection.certificate_file, "TOKENBROKER_CERT", "PEM file: our certificate");
   add("--key", shared.connection.key_file, "TOKENBROKER_KEY", "PEM file: our key, without a passphrase");
+  add("--bearer-file", shared.connection.bearer_file, "TOKENBROKER_BEARER_FILE",
+      "file with a signed token (JWT), instead of or beside certificate and key");
   AddDuration(app, "--timeout", shared.timeout, "how long a command may take, retries included")->group("Connection");
 }
 

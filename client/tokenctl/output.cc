@@ -11,6 +11,7 @@
 #include <map>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "client/tokenctl/printable.h"
 #include "client/tokenctl/words.h"
 #include "server/base/time_text.h"
@@ -46,7 +47,7 @@ absl::Status WriteAll(int descriptor, std::string_view text) {
 std::vector<std::pair<std::string, std::string>> SpecRows(const v1::Token& token) {
   const std::map<std::string, std::string> labels(token.labels().begin(), token.labels().end());
   std::string label_text;
-  for (const auto& [key, value] : labels) label_text += (label_text.empty() ? "" : ", ") + key + "=" + value;
+  for (const auto& [key, value] : labels) absl::StrAppend(&label_text, label_text.empty() ? "" : ", ", key, "=", value);
   std::string end = FormatDuration(seconds(token.ttl().seconds()));
   if (token.has_expire_time()) end = "until " + FormatRfc3339(TimeOf(token.expire_time()));
   // The instance that is meant, if it is not named, is known to the broker alone.

@@ -13,10 +13,12 @@ namespace tokenbroker::tokenctl {
 namespace {
 
 constexpr char kUsage[] =
-    "Check a policy before a broker reads it. Needs no broker.\n"
+    "Check a policy before a broker reads it, and what it changes.\n"
     "\n"
     "  tokenctl policy lint policy.yaml\n"
-    "  tokenctl policy test policy.yaml cases.yaml";
+    "  tokenctl policy test policy.yaml cases.yaml\n"
+    "  tokenctl policy diff policy.yaml new-policy.yaml\n"
+    "  tokenctl policy violations";
 
 constexpr char kLintUsage[] =
     "Read a policy (a file, or a folder of them) as the broker does, and tell what is wrong with it.\n"
@@ -110,6 +112,9 @@ void AddPolicy(CLI::App& app, Shared& shared) {
   CLI::App& test = add("test", kTestUsage);
   test.add_option("CASES", options->cases, "the file with the cases")->required();
   test.callback([options, &shared] { shared.exit_code = Test(*options); });
+
+  AddPolicyDiff(policy, shared);
+  AddPolicyViolations(policy, shared);
 }
 
 }  // namespace tokenbroker::tokenctl

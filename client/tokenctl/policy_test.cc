@@ -87,5 +87,53 @@ TEST_F(PolicyCommandTest, CasesAreCounted) {
   EXPECT_THAT(bad.error, StartsWith(cases + ":9:5: it reads: allowed: "));
 }
 
+constexpr char kAudit[] =
+    R"({"writer":"w","seq":"1","time":"TIME","kind":"token.pending","caller":"ci","body":)"
+    R"("{\"request\":{\"verb\":\"create\",\"identity\":\"dns:ci.example.org\",\"target\":{\"instance\":\"main\",)"
+    R"(\"kind\":\"project\",\"ref\":\"acme/web\"},\"facts\":{\"id\":7,\"path\":\"acme/web\"},)"
+    R"(\"scopes\":[\"read_api\"],\"access_level\":20,\"ttl_micros\":3600000000}}"})"
+    "\n";
+
+std::string AuditAt(const std::string& time) {
+  std::string line = kAudit;
+  return line.replace(line.find("TIME"), 4, time);
+}
+
+TEST_F(PolicyCommandTest, ADifferenceIsShownByWhatWasAsked) {
+  const std::string before = Write("policy.yaml", kPolicy);
+  const std::string audit = Write("audit.jsonl", AuditAt("2026-11-25T08:00:00Z"));
+  const std::vector<std::string> all = {"--days", "36500", "--audit", audit, "--output", "table"};
+  const auto diff = [&](const std::string& after, std::vector<std::string> words) {
+    words.insert(words.begin(), {"diff", before, after});
+    return Run(words);
+  };
+  const Finished same = diff(before, all);
+  EXPECT_EQ(same.exit_code, 0) << same.error;
+  EXPECT_EQ(same.out, "1 requests replayed, 0 differences\n");
+
+  const std::string after = Write("new.yaml", std::string(kPolicy) + "denies: [{targets: [{project: acme/web}]}]\n");
+  const Finished table = diff(after, all);
+  EXPECT_EQ(table.exit_code, 1) << table.error;
+  for (const char* part : {"ci", "lose", "create project:acme/web read_api", "denies[0]", "1 differences"}) {
+    EXPECT_THAT(table.out, HasSubstr(part));
+  }
+  const Finished json = diff(after, {"--days", "36500", "--audit", audit});
+  EXPECT_EQ(json.exit_code, 1);
+  EXPECT_THAT(json.out, HasSubstr(R"("would":"lose","what":"create project:acme/web read_api","asked":1)"));
+  // Too long ago.
+  EXPECT_EQ(diff(after, {"--days", "1", "--audit", Write("old.jsonl", AuditAt("2020-01-01T00:00:00Z"))}).exit_code, 0);
+}
+
+TEST_F(PolicyCommandTest, ADifferenceNeedsTwoPoliciesAndAnAudit) {
+  const std::string policy = Write("policy.yaml", kPolicy);
+  const std::string audit = Write("audit.jsonl", "{\"no\":1}\n");
+  const Finished bad = Run({"diff", policy, policy, "--audit", audit});
+  EXPECT_EQ(bad.exit_code, 2);
+  EXPECT_THAT(bad.error, HasSubstr("audit.jsonl: line 1: is no record of an audit"));
+  EXPECT_EQ(Run({"diff", policy, (folder_ / "none").string(), "--audit", audit}).exit_code, 2);
+  EXPECT_EQ(Run({"diff", policy, policy, "--audit", (folder_ / "none").string()}).exit_code, 2);
+  EXPECT_EQ(Run({"diff", policy}).exit_code, 2);
+}
+
 }  // namespace
 }  // namespace tokenbroker

@@ -24,7 +24,10 @@ TEST(ErrorTest, CarriesWhatWasAttached) {
 
 TEST(ErrorTest, FieldsKeepTheirOrder) {
   Error error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID", "no");
-  for (int i = 0; i < 12; ++i) std::move(error).Field("f" + std::to_string(i), "is wrong");
+  for (int i = 0; i < 12; ++i) {
+    Error more = std::move(error).Field("f" + std::to_string(i), "is wrong");
+    error = std::move(more);
+  }
   const absl::Status status = std::move(error);
   const std::vector<FieldViolation> fields = FieldsOf(status);
   ASSERT_EQ(fields.size(), 12u);

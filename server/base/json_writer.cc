@@ -114,6 +114,12 @@ void JsonWriter::Field(std::string_view key, bool value) {
   text_ += value ? "true" : "false";
 }
 
+void JsonWriter::Raw(std::string_view key, std::string_view json) {
+  Key(key);
+  Separate();
+  text_ += json;
+}
+
 void JsonWriter::Item(std::string_view value) {
   Separate();
   Quoted(value);

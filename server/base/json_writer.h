@@ -41,6 +41,8 @@ class JsonWriter {
   void Field(std::string_view key, int value) { Field(key, std::int64_t{value}); }
   void Field(std::string_view key, double value);
   void Field(std::string_view key, bool value);
+  // `json` is JSON already, as Take gave it.
+  void Raw(std::string_view key, std::string_view json);
   void Item(std::string_view value);
   void Item(std::int64_t value);
 

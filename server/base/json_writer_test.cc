@@ -40,6 +40,18 @@ TEST(JsonWriterTest, AnyBytesGiveValidJson) {
   EXPECT_EQ(nlohmann::json::parse(json.Take())["text"], good);
 }
 
+TEST(JsonWriterTest, JsonStaysWhatItWas) {
+  JsonWriter inner;
+  inner.Object([&] { inner.Field("a", 1); });
+  JsonWriter json;
+  json.Object([&] {
+    json.Field("before", true);
+    json.Raw("inner", inner.Take());
+    json.Field("after", "x");
+  });
+  EXPECT_EQ(json.Take(), R"({"before":true,"inner":{"a":1},"after":"x"})");
+}
+
 TEST(JsonWriterTest, NumbersThatJsonDoesNotKnowAreNull) {
   JsonWriter json;
   json.Object([&] { json.Field("x", std::numeric_limits<double>::infinity()); });

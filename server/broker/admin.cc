@@ -15,7 +15,9 @@ absl::Status AdmitAdmin(Core& core, const Caller& caller, std::string_view metho
     NoteWouldHave(core, caller, method, decision, *policy);
     return absl::OkStatus();
   }
-  const std::string id = NoteRefusal(core, caller, method, "", decision, *policy);
+  AccessRequest request;
+  request.verb = verb;
+  const std::string id = NoteRefusal(core, caller, method, request, nullptr, decision, *policy);
   return WithMeta(decision.status, "decision_id", id);
 }
 

@@ -61,6 +61,14 @@ Task<absl::StatusOr<std::vector<Token>>> Broker::TakeInUnknown(CallContext call,
   return tokenbroker::TakeInUnknown(impl_.get(), std::move(call), std::move(caller), std::move(choice));
 }
 
+Task<absl::StatusOr<ViolationPage>> Broker::ListViolations(Caller caller, int page_size, std::string page_token) {
+  return ListPolicyViolations(impl_.get(), std::move(caller), page_size, std::move(page_token));
+}
+
+Task<absl::StatusOr<std::vector<Token>>> Broker::RevokeViolations(Caller caller, std::vector<TokenId> ids) {
+  return RevokePolicyViolations(impl_.get(), std::move(caller), std::move(ids));
+}
+
 TaskScope& Broker::scope() { return impl_->scope; }
 
 void Broker::StartLifecycle() {

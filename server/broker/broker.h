@@ -88,6 +88,18 @@ struct UnknownChoice {
   bool revoke = false;
 };
 
+// An ACTIVE token that today's policy would not grant.
+struct PolicyViolation {
+  Token token;
+  std::string detail;  // What is missing, or which rule denies it.
+};
+
+struct ViolationPage {
+  std::vector<PolicyViolation> violations;
+  std::string next_page_token;
+  std::string policy_version;
+};
+
 struct CallerView {
   Caller caller;
   std::vector<GrantView> grants;
@@ -140,6 +152,10 @@ class Broker {
   // The same; NOT_GRANTED without the verb reconcile.
   Task<absl::StatusOr<Findings>> ListUnknown(Caller caller);
   Task<absl::StatusOr<std::vector<Token>>> TakeInUnknown(CallContext call, Caller caller, UnknownChoice choice);
+  Task<absl::StatusOr<ViolationPage>> ListViolations(Caller caller, int page_size, std::string page_token);
+  // All of them are checked before the first is revoked: FAILED_PRECONDITION, reason TOKEN_CHANGED, if one is no
+  // violation (any more).
+  Task<absl::StatusOr<std::vector<Token>>> RevokeViolations(Caller caller, std::vector<TokenId> ids);
 
   // Where the work of calls lives; a drain waits for it.
   TaskScope& scope();

@@ -35,15 +35,15 @@ CreateRequest Bent(CreateRequest asked, const AccessRequest& access, const Acces
 }
 
 // Notes the decision, and says what the caller may know of it.
-AccessAnswer AnswerFor(Core& core, const Caller& caller, std::string_view what, const Decision& decision,
-                       const Policy& policy) {
+AccessAnswer AnswerFor(Core& core, const Caller& caller, const AccessRequest& access, const TargetFacts* facts,
+                       const Decision& decision, const Policy& policy) {
   AccessAnswer answer;
   answer.policy_version = policy.version();
   answer.allowed = decision.status.ok();
   if (!answer.allowed) {
     answer.reason = ReasonOf(decision.status);
     answer.message = std::string(decision.status.message());
-    answer.decision_id = NoteRefusal(core, caller, "CheckAccess", what, decision, policy);
+    answer.decision_id = NoteRefusal(core, caller, "CheckAccess", access, facts, decision, policy);
     return answer;
   }
   answer.reason = "GRANTED";
@@ -55,7 +55,7 @@ AccessAnswer AnswerFor(Core& core, const Caller& caller, std::string_view what, 
   NoteWouldHave(core, caller, "CheckAccess", decision, policy);
   core.parts.log.Info("would be granted", {{"caller", caller.name},
                                            {"decision_id", answer.decision_id},
-                                           {"request", what},
+                                           {"request", WhatIsAsked(access)},
                                            {"why", decision.detail},
                                            {"policy", policy.version()}});
   return answer;
@@ -71,7 +71,7 @@ Task<absl::StatusOr<AccessAnswer>> CheckAccess(Core* core, CallContext call, Cal
   const std::shared_ptr<const Policy> policy = core->parts.policies.Current();
   if (IsAdmin(question.verb)) {
     const Decision decision = policy->DecideAdmin(caller, question.verb, now);
-    co_return AnswerFor(*core, caller, NameOf(question.verb), decision, *policy);
+    co_return AnswerFor(*core, caller, AccessOf(request, question.verb, now), nullptr, decision, *policy);
   }
   request.target.instance = core->options.instance;
   const AccessRequest access = AccessOf(request, question.verb, now);
@@ -91,9 +91,10 @@ Task<absl::StatusOr<AccessAnswer>> CheckAccess(Core* core, CallContext call, Cal
     }
   }
   if (decision.status.ok() && facts.has_value()) decision = policy->Decide(caller, access, *facts);
-  AccessAnswer answer = AnswerFor(*core, caller, WhatIsAsked(access), decision, *policy);
+  const TargetFacts* const known = facts.has_value() ? &*facts : nullptr;
+  AccessAnswer answer = AnswerFor(*core, caller, access, known, decision, *policy);
   if (answer.allowed) co_return answer;
-  const std::optional<AccessRequest> closest = policy->Closest(caller, access, facts.has_value() ? &*facts : nullptr);
+  const std::optional<AccessRequest> closest = policy->Closest(caller, access, known);
   if (closest.has_value()) answer.closest = Bent(std::move(request), access, *closest);
   co_return answer;
 }

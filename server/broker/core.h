@@ -52,13 +52,13 @@ void NoteWouldHave(Core& core, const Caller& caller, std::string_view method, co
                    const Policy& policy);
 
 // Counts and notes a refusal of the policy. Its decision id ties what the caller is told to the log and the audit.
-// `what`: the target and the scopes in words; empty for what is about none.
-std::string NoteRefusal(Core& core, const Caller& caller, std::string_view method, std::string_view what,
-                        const Decision& decision, const Policy& policy);
+// `facts`: what GitLab said of the target; null if nothing.
+std::string NoteRefusal(Core& core, const Caller& caller, std::string_view method, const AccessRequest& request,
+                        const TargetFacts* facts, const Decision& decision, const Policy& policy);
 // The same; returns what the caller is told.
 absl::Status Refuse(Core& core, const Caller& caller, std::string_view method, const AccessRequest& request,
-                    const Decision& decision, const Policy& policy);
-// A request's target and scopes in words.
+                    const TargetFacts* facts, const Decision& decision, const Policy& policy);
+// A request's target and scopes in words, or its verb if it is about none.
 std::string WhatIsAsked(const AccessRequest& request);
 // A decision's id: 10 characters of [0-9a-z], at random.
 std::string MakeDecisionId(Random& random);
@@ -70,11 +70,17 @@ absl::Status AdmitAdmin(Core& core, const Caller& caller, std::string_view metho
 // the token was made.
 Decision JudgeAccess(const Policy& policy, const Caller& caller, Verb verb, const Token& token, WallTime now);
 
+// What today's policy says if the owner of a token asked for it now, on its target as it was then.
+Decision JudgeAsMade(const Policy& policy, const Token& token, WallTime now);
+
 // The use cases; see broker.h.
 Task<absl::StatusOr<std::vector<AuditRecord>>> ReadAuditPage(Core* core, Caller caller, AuditQuery query);
 Task<absl::StatusOr<Findings>> ListUnknownTokens(Core* core, Caller caller);
 Task<absl::StatusOr<std::vector<Token>>> TakeInUnknown(Core* core, CallContext call, Caller caller,
                                                        UnknownChoice choice);
+Task<absl::StatusOr<ViolationPage>> ListPolicyViolations(Core* core, Caller caller, int page_size,
+                                                         std::string page_token);
+Task<absl::StatusOr<std::vector<Token>>> RevokePolicyViolations(Core* core, Caller caller, std::vector<TokenId> ids);
 Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller caller, CreateRequest request);
 Task<absl::StatusOr<AccessAnswer>> CheckAccess(Core* core, CallContext call, Caller caller, AccessQuestion question);
 Task<absl::StatusOr<Token>> GetToken(Core* core, Caller caller, TokenId id);

@@ -14,6 +14,7 @@
 #include "server/broker/validate.h"
 #include "server/domain/expiry.h"
 #include "server/domain/marker.h"
+#include "server/policy/audited_request.h"
 
 namespace tokenbroker {
 namespace {
@@ -58,6 +59,8 @@ Token TokenFor(Core& core, const Caller& caller, const CreateRequest& request, c
   Token token;
   token.id = MakeSortableId(core.parts.ledger.Now(), core.parts.random);
   token.owner = caller.name;
+  token.owner_rule = caller.rule;
+  token.owner_captures = caller.captures;
   token.display_name = request.display_name;
   token.purpose = request.purpose;
   token.target = facts.target;
@@ -69,8 +72,9 @@ Token TokenFor(Core& core, const Caller& caller, const CreateRequest& request, c
 }
 
 // Aggregates are put together in plain functions, see the rules in task.h.
-Grounds GroundsOf(const Decision& decision, const Policy& policy, const Caller& caller) {
-  return {decision.rule.role, policy.version(), caller.identity, WouldHaveText(decision)};
+Grounds GroundsOf(const Decision& decision, const Policy& policy, const Caller& caller, const AccessRequest& access,
+                  const TargetFacts& facts) {
+  return {decision.rule.role, policy.version(), WouldHaveText(decision), AuditedRequestJson(caller, access, &facts)};
 }
 
 IntentSpec SpecFor(Token token, const CreateRequest& request, std::optional<RequestKey> key,
@@ -80,14 +84,14 @@ IntentSpec SpecFor(Token token, const CreateRequest& request, std::optional<Requ
 }
 
 // The policy has said yes, and the ledger that there is no room: a refusal for the log and the audit, too.
-absl::Status NoRoom(Core& core, const Caller& caller, const AccessRequest& access, Decision decision,
-                    const Policy& policy, const absl::Status& why) {
+absl::Status NoRoom(Core& core, const Caller& caller, const AccessRequest& access, const TargetFacts& facts,
+                    Decision decision, const Policy& policy, const absl::Status& why) {
   const std::string reason = ReasonOf(why);
   if (reason != "QUOTA_EXCEEDED" && reason != "RATE_EXCEEDED") return why;
   decision.status = why;
   decision.detail = std::string(why.message());
   decision.would_have.reset();  // Noted already.
-  return Refuse(core, caller, "CreateToken", access, decision, policy);
+  return Refuse(core, caller, "CreateToken", access, &facts, decision, policy);
 }
 
 MintSpec MintFor(const Token& asked, Date date) {
@@ -189,7 +193,7 @@ Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller c
   const AccessRequest access = AccessOf(request, Verb::kCreate, parts.ledger.Now());
   const std::shared_ptr<const Policy> written_policy = parts.policies.Current();
   const Decision written = written_policy->DecideAsWritten(caller, access);
-  if (!written.status.ok()) co_return Refuse(*core, caller, "CreateToken", access, written, *written_policy);
+  if (!written.status.ok()) co_return Refuse(*core, caller, "CreateToken", access, nullptr, written, *written_policy);
 
   const std::optional<RequestKey> key = KeyOf(request);
   std::optional<RequestRecord> record;
@@ -202,7 +206,7 @@ Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller c
   if (!facts.ok()) {
     if (ReasonOf(facts.status()) != "UPSTREAM_NOT_FOUND") co_return facts.status();
     if (!written_policy->CoversAsWritten(caller, access)) {
-      co_return Refuse(*core, caller, "CreateToken", access, AbsentTarget(), *written_policy);
+      co_return Refuse(*core, caller, "CreateToken", access, nullptr, AbsentTarget(), *written_policy);
     }
     co_return TargetNotFound(request.target);
   }
@@ -219,7 +223,7 @@ Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller c
 
   const std::shared_ptr<const Policy> policy = parts.policies.Current();
   const Decision decision = policy->Decide(caller, access, *facts);
-  if (!decision.status.ok()) co_return Refuse(*core, caller, "CreateToken", access, decision, *policy);
+  if (!decision.status.ok()) co_return Refuse(*core, caller, "CreateToken", access, &*facts, decision, *policy);
   NoteWouldHave(*core, caller, "CreateToken", decision, *policy);
   const WallTime expected_end = request.ttl.has_value() ? parts.ledger.Now() + *request.ttl : *request.expire_time;
   const absl::StatusOr<Date> expected_date = UpstreamDate(*core, expected_end);
@@ -229,7 +233,7 @@ Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller c
   if (request.validate_only) {
     const absl::Status room =
         co_await parts.ledger.CheckQuota(caller.name, decision.rule.role, decision.limits, replaces);
-    if (!room.ok()) co_return NoRoom(*core, caller, access, decision, *policy, room);
+    if (!room.ok()) co_return NoRoom(*core, caller, access, *facts, decision, *policy, room);
     parts.metrics.Decided(true, "GRANTED");
     token.id.clear();
     token.upstream_name.clear();
@@ -245,10 +249,10 @@ Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller c
   }
 
   // 2. Remember.
-  IntentSpec spec =
-      SpecFor(std::move(token), request, key, replaces, GroundsOf(decision, *policy, caller), decision.limits);
+  IntentSpec spec = SpecFor(std::move(token), request, key, replaces,
+                            GroundsOf(decision, *policy, caller, access, *facts), decision.limits);
   absl::StatusOr<DurableIntent> begun = co_await parts.ledger.Begin(std::move(spec));
-  if (!begun.ok()) co_return NoRoom(*core, caller, access, decision, *policy, begun.status());
+  if (!begun.ok()) co_return NoRoom(*core, caller, access, *facts, decision, *policy, begun.status());
   parts.metrics.Decided(true, "GRANTED");
   if (replaces.has_value()) core->lifecycle.Wake();
   DurableIntent intent = *std::move(begun);

@@ -1,11 +1,13 @@
 // From the policy's decisions to what is told, logged, counted and kept.
 
+#include <algorithm>
 #include <array>
 #include <string>
 #include <utility>
 
 #include "server/base/error.h"
 #include "server/broker/core.h"
+#include "server/policy/audited_request.h"
 
 namespace tokenbroker {
 
@@ -23,16 +25,40 @@ AccessRequest AccessOf(const CreateRequest& request, Verb verb, WallTime now) {
   return access;
 }
 
-Decision JudgeAccess(const Policy& policy, const Caller& caller, Verb verb, const Token& token, WallTime now) {
+namespace {
+
+AccessRequest AccessTo(const Token& token, Verb verb, WallTime now) {
   AccessRequest request;
   request.verb = verb;
   request.target = {token.target.instance, token.target.kind, std::to_string(token.target.id)};
   request.scopes = token.scopes;
   request.access_level = token.access_level;
   request.now = now;
+  return request;
+}
+
+TargetFacts FactsThen(const Token& token) {
   TargetFacts facts;
   facts.target = token.target;
-  return policy.Decide(caller, request, facts);
+  return facts;
+}
+
+}  // namespace
+
+Decision JudgeAccess(const Policy& policy, const Caller& caller, Verb verb, const Token& token, WallTime now) {
+  return policy.Decide(caller, AccessTo(token, verb, now), FactsThen(token));
+}
+
+Decision JudgeAsMade(const Policy& policy, const Token& token, WallTime now) {
+  const std::string& rule = token.owner_rule.empty() ? token.owner : token.owner_rule;
+  const bool is_known = std::any_of(policy.callers().begin(), policy.callers().end(),
+                                    [&rule](const CallerRule& each) { return each.name.text() == rule; });
+  if (!is_known) return {NotGranted(), "the policy has no caller " + rule};
+  AccessRequest request = AccessTo(token, Verb::kCreate, now);
+  request.ttl = token.expire_time - token.create_time;
+  request.display_name = token.display_name;
+  request.labels = token.labels;
+  return policy.Decide({token.owner, "", token.owner_rule, token.owner_captures}, request, FactsThen(token));
 }
 
 Decision AbsentTarget() { return {NotGranted(), "the target does not exist or cannot be seen"}; }
@@ -53,6 +79,7 @@ std::string MakeDecisionId(Random& random) {
 }
 
 std::string WhatIsAsked(const AccessRequest& request) {
+  if (request.verb == Verb::kReconcile || request.verb == Verb::kAudit) return std::string(NameOf(request.verb));
   std::string what = ToText(request.target);
   for (const std::string& scope : request.scopes) what += ' ' + scope;
   return what;
@@ -78,8 +105,9 @@ void NoteWouldHave(Core& core, const Caller& caller, std::string_view method, co
                                      {"policy", policy.version()}});
 }
 
-std::string NoteRefusal(Core& core, const Caller& caller, std::string_view method, std::string_view what,
-                        const Decision& decision, const Policy& policy) {
+std::string NoteRefusal(Core& core, const Caller& caller, std::string_view method, const AccessRequest& request,
+                        const TargetFacts* facts, const Decision& decision, const Policy& policy) {
+  const std::string what = WhatIsAsked(request);
   const std::string reason = ReasonOf(decision.status);
   const std::string id = MakeDecisionId(core.parts.random);
   core.parts.metrics.Decided(false, reason);
@@ -91,15 +119,15 @@ std::string NoteRefusal(Core& core, const Caller& caller, std::string_view metho
                                   {"request", what},
                                   {"why", decision.detail},
                                   {"policy", policy.version()}});
-  std::string detail = what.empty() ? decision.detail : std::string(what) + ": " + decision.detail;
-  core.parts.ledger.NoteRefusal(
-      {caller.name, std::string(method), reason, std::move(detail), policy.version(), id, WouldHaveText(decision)});
+  core.parts.ledger.NoteRefusal({caller.name, std::string(method), reason, what + ": " + decision.detail,
+                                 policy.version(), id, WouldHaveText(decision),
+                                 AuditedRequestJson(caller, request, facts)});
   return id;
 }
 
 absl::Status Refuse(Core& core, const Caller& caller, std::string_view method, const AccessRequest& request,
-                    const Decision& decision, const Policy& policy) {
-  const std::string id = NoteRefusal(core, caller, method, WhatIsAsked(request), decision, policy);
+                    const TargetFacts* facts, const Decision& decision, const Policy& policy) {
+  const std::string id = NoteRefusal(core, caller, method, request, facts, decision, policy);
   return WithMeta(decision.status, "decision_id", id);
 }
 

@@ -183,6 +183,28 @@ TEST_F(PolicyFileTest, AnExchangedFileIsTakenAtOnce) {
   }
 }
 
+TEST_F(PolicyFileTest, AMetricNamesTheOneInForceAlone) {
+  WriteInPlace("callers: []\n");
+  Begin();
+  Exchange(PolicyFor("web"));
+  Tick();
+  Exchange("rolls: {}\n");
+  Tick();
+  ASSERT_EQ(InForce(), "web");
+  for (const auto& family : metrics_.registry()->Collect()) {
+    if (family.name != "tokenbroker_policy_info") continue;
+    ASSERT_EQ(family.metric.size(), 1u);
+    std::map<std::string, std::string> labels;
+    for (const auto& label : family.metric[0].label) labels[label.name] = label.value;
+    EXPECT_EQ(labels["version"], file_->Current()->version());
+    EXPECT_EQ(labels["hash"].size(), 64u);
+    EXPECT_EQ(labels["hash"].substr(0, 16), labels["version"]);
+    EXPECT_EQ(family.metric[0].gauge.value, 1);
+    return;
+  }
+  ADD_FAILURE() << "there is no such metric";
+}
+
 TEST_F(PolicyFileTest, AnExchangedLinkIsTakenAtOnce) {
   for (const char* name : {"one", "two"}) std::ofstream(folder_ + "/" + name) << PolicyFor(name);
   std::filesystem::create_symlink("one", path_);

@@ -44,6 +44,9 @@ bool IsClosed(TokenState state);
 struct Token {
   TokenId id;
   std::string owner;  // The caller's name.
+  // How the owner was recognised, see Caller; empty where it was not made from captures, or is not known.
+  std::string owner_rule;
+  std::map<std::string, std::string> owner_captures;
   std::string display_name;
   std::string purpose;
   ResolvedTarget target;

@@ -40,6 +40,9 @@ class FaultyLedger final : public Ledger {
   Task<absl::StatusOr<TokenRecord>> RequestRevocation(TokenId id, std::string caller) override {
     return Spoil(fault_ == Fault::kBefore, real_.RequestRevocation(std::move(id), std::move(caller)));
   }
+  Task<absl::StatusOr<TokenRecord>> RevokeForPolicy(TokenId id, std::string caller, std::string why) override {
+    return Spoil(fault_ == Fault::kBefore, real_.RevokeForPolicy(std::move(id), std::move(caller), std::move(why)));
+  }
   Task<absl::StatusOr<Token>> RecordDeath(TokenId id, Proof proof) override {
     return Spoil(fault_ == Fault::kBefore, real_.RecordDeath(std::move(id), proof));
   }

@@ -53,13 +53,14 @@ struct RequestRecord {
 struct Grounds {
   std::string role;
   std::string policy_version;
-  std::string identity;
   std::string would_have = {};  // What rules in audit mode would have decided; empty if they would not differ.
+  std::string request = {};     // As AuditedRequestJson (server/policy/audited_request.h) writes it; may be empty.
 };
 
 // A token to be, as Begin writes it. `token` has no state, times or upstream facts but what is said here.
 struct IntentSpec {
-  Token token;  // id, owner, display_name, purpose, target, scopes, access_level, labels, upstream_name.
+  Token token;  // id, owner (and how it was recognised), display_name, purpose, target, scopes, access_level, labels,
+                // upstream_name.
   std::optional<Duration> ttl;          // Exactly one of ttl (from create_time)
   std::optional<WallTime> expire_time;  // and expire_time.
   std::optional<RequestKey> request;
@@ -151,6 +152,7 @@ struct Refusal {
   std::string policy_version;
   std::string decision_id = {};  // That the caller was told, too.
   std::string would_have = {};   // What rules in audit mode would have decided; empty if they would not differ.
+  std::string request = {};      // As in Grounds.
 };
 
 // Thread-safe. Tasks go on on the executor that the ledger was made with; none can be cancelled. The clock is the
@@ -189,6 +191,10 @@ class Ledger {
 
   // A caller's wish: ACTIVE -> REVOKING (REQUESTED), PENDING gets the flag, everything else stays. Durable.
   virtual Task<absl::StatusOr<TokenRecord>> RequestRevocation(TokenId id, std::string caller) = 0;
+
+  // The policy does not grant it any more, and `caller`, who runs the broker, wants it gone: ACTIVE -> REVOKING
+  // (POLICY), everything else stays. `why` is for the audit. Durable.
+  virtual Task<absl::StatusOr<TokenRecord>> RevokeForPolicy(TokenId id, std::string caller, std::string why) = 0;
 
   // REVOKING -> EXPIRED if the reason is TTL, else -> REVOKED; ACTIVE -> REVOKED (UPSTREAM). A row that a look had
   // found something for keeps its later looks: a POST may have been carried out twice. Durable.

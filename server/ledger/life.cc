@@ -93,17 +93,11 @@ std::string IntentBody(const Token& token, const Grounds& grounds) {
   JsonWriter body;
   body.Object([&] {
     body.Field("to", NameOf(token.state));
-    body.Field("target", ToText(token.target));
-    body.Field("target_id", token.target.id);
-    body.Array("scopes", [&] {
-      for (const std::string& scope : token.scopes) body.Item(scope);
-    });
-    body.Field("access_level", token.access_level);
     body.Field("expire_time", FormatRfc3339(token.expire_time));
     body.Field("role", grounds.role);
     body.Field("policy", grounds.policy_version);
-    body.Field("identity", grounds.identity);
     if (!grounds.would_have.empty()) body.Field("would_have", grounds.would_have);
+    if (!grounds.request.empty()) body.Raw("request", grounds.request);
   });
   return body.Take();
 }
@@ -290,6 +284,19 @@ absl::StatusOr<TokenRecord> RequestTokenRevocation(Transaction& transaction, con
   change.reason = RevokeReason::kRequested;
   change.next_attempt_time = transaction.now;
   change.actor = caller;
+  return Apply(transaction, *before, std::move(change));
+}
+
+absl::StatusOr<TokenRecord> RevokeTokenForPolicy(Transaction& transaction, const TokenId& id, const std::string& caller,
+                                                 const std::string& why) {
+  absl::StatusOr<TokenRecord> before = LoadToken(transaction.db, id);
+  if (!before.ok() || before->pending || before->token.state != TokenState::kActive) return before;
+  Change change;
+  change.to = TokenState::kRevoking;
+  change.reason = RevokeReason::kPolicy;
+  change.next_attempt_time = transaction.now;
+  change.actor = caller;
+  change.why = why;
   return Apply(transaction, *before, std::move(change));
 }
 

@@ -20,6 +20,8 @@ absl::StatusOr<Token> StartRevokingToken(Transaction& transaction, Random& rando
                                          RevokeReason reason, const std::optional<MadeUpstream>& made);
 absl::StatusOr<TokenRecord> RequestTokenRevocation(Transaction& transaction, const TokenId& id,
                                                    const std::string& caller);
+absl::StatusOr<TokenRecord> RevokeTokenForPolicy(Transaction& transaction, const TokenId& id, const std::string& caller,
+                                                 const std::string& why);
 absl::StatusOr<Token> RecordTokenDeath(Transaction& transaction, Duration settle, const TokenId& id, Proof proof);
 absl::StatusOr<Token> RecordFailedAttempt(Transaction& transaction, const TokenId& id, WallTime next_attempt_time,
                                           bool parked, const std::string& why);

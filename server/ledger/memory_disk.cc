@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "server/ledger/sqlite_db.h"
+
 namespace tokenbroker {
 namespace {
 
@@ -339,6 +341,7 @@ MemoryDisk::MemoryDisk() : vfs_(std::make_unique<Vfs>()) {
   vfs.xSleep = Vfs::Sleep;
   vfs.xCurrentTime = Vfs::CurrentTime;
   vfs.xGetLastError = Vfs::LastError;
+  ConfigureSqlite();
   sqlite3_vfs_register(&vfs, /*makeDflt=*/0);
 }
 

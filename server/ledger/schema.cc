@@ -9,7 +9,7 @@ namespace tokenbroker {
 namespace {
 
 // Times are microseconds since 1970 UTC. Columns are named as the fields of Token and TokenRecord are; scopes are
-// separated by blanks, labels are "key<TAB>value<LF>" (neither can hold a control character).
+// separated by blanks, labels and captures are "key<TAB>value<LF>" (neither can hold a control character).
 constexpr char kVersion1[] = R"sql(
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
@@ -17,6 +17,8 @@ CREATE TABLE tokens (
   row INTEGER PRIMARY KEY,
   id TEXT NOT NULL UNIQUE,
   owner TEXT NOT NULL,
+  owner_rule TEXT NOT NULL,
+  owner_captures TEXT NOT NULL,
   display_name TEXT NOT NULL,
   purpose TEXT NOT NULL,
   instance TEXT NOT NULL,

@@ -28,6 +28,11 @@ constexpr char kWriterPragmas[] =
 
 }  // namespace
 
+void ConfigureSqlite() {
+  // Statistics of memory, which nobody reads, cost a lock of the whole process with every allocation.
+  [[maybe_unused]] static const int configured = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 Statement::~Statement() {
   if (statement_ == nullptr) return;
   sqlite3_reset(statement_);
@@ -82,6 +87,7 @@ bool Statement::IsNull(int column) const { return sqlite3_column_type(statement_
 
 absl::StatusOr<std::unique_ptr<SqliteDb>> SqliteDb::Open(const std::string& path, int flags, Duration busy,
                                                          const std::string& vfs) {
+  ConfigureSqlite();
   sqlite3* raw = nullptr;
   const int code = sqlite3_open_v2(path.c_str(), &raw, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
                                    vfs.empty() ? nullptr : vfs.c_str());

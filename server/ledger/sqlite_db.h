@@ -18,6 +18,9 @@ struct sqlite3_stmt;
 
 namespace tokenbroker {
 
+// Sets up SQLite for this process; later calls do nothing. SqliteDb calls it: others only if they use SQLite before.
+void ConfigureSqlite();
+
 // A prepared statement in use. Reset when destroyed, and ready for the next use. Columns and parameters count from 0
 // and 1, as SQLite's do. What goes wrong while binding shows in Step or Run.
 class Statement {

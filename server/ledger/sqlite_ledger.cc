@@ -77,6 +77,13 @@ class SqliteLedger final : public Ledger {
     });
   }
 
+  Task<absl::StatusOr<TokenRecord>> RevokeForPolicy(TokenId id, std::string caller, std::string why) override {
+    return writer_.Run<TokenRecord>(
+        [id = std::move(id), caller = std::move(caller), why = std::move(why)](Transaction& transaction) {
+          return RevokeTokenForPolicy(transaction, id, caller, why);
+        });
+  }
+
   Task<absl::StatusOr<Token>> RecordDeath(TokenId id, Proof proof) override {
     return writer_.Run<Token>([id = std::move(id), proof, settle = options_.settle](Transaction& transaction) {
       return RecordTokenDeath(transaction, settle, id, proof);

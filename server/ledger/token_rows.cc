@@ -14,7 +14,8 @@ namespace tokenbroker {
 namespace {
 
 constexpr std::string_view kColumns =
-    "id, owner, display_name, purpose, instance, target_kind, target_id, target_path, scopes, access_level, labels, "
+    "id, owner, owner_rule, owner_captures, display_name, purpose, instance, target_kind, target_id, target_path, "
+    "scopes, access_level, labels, "
     "state, revoke_requested, revoke_reason, predecessor, successor, upstream_id, upstream_user_id, upstream_name, "
     "upstream_expire_date, create_time, expire_time, give_up_time, revoke_time, last_used_time, reconcile_time, "
     "last_look, role, attempts, parked, next_attempt_time";
@@ -72,6 +73,8 @@ TokenRecord ReadRow(const Statement& row) {
   int column = 0;
   token.id = row.Text(column++);
   token.owner = row.Text(column++);
+  token.owner_rule = row.Text(column++);
+  token.owner_captures = SplitLabels(row.Text(column++));
   token.display_name = row.Text(column++);
   token.purpose = row.Text(column++);
   token.target.instance = row.Text(column++);
@@ -131,8 +134,9 @@ absl::Status InsertToken(SqliteDb& db, const TokenRecord& record) {
   absl::StatusOr<Statement> insert = db.Prepare(
       "INSERT INTO tokens (id, owner, display_name, purpose, instance, target_kind, target_id, target_path, scopes, "
       "access_level, labels, state, revoke_reason, predecessor, upstream_id, upstream_user_id, upstream_name, "
-      "upstream_expire_date, create_time, expire_time, give_up_time, next_attempt_time, role) "
-      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+      "upstream_expire_date, create_time, expire_time, give_up_time, next_attempt_time, role, owner_rule, "
+      "owner_captures) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   if (!insert.ok()) return insert.status();
   const Token& token = record.token;
   insert->Bind(1, token.id).Bind(2, token.owner).Bind(3, token.display_name).Bind(4, token.purpose);
@@ -152,7 +156,10 @@ absl::Status InsertToken(SqliteDb& db, const TokenRecord& record) {
     insert->BindNull(18);
   }
   insert->Bind(19, token.create_time).Bind(20, token.expire_time).Bind(21, record.give_up_time);
-  insert->Bind(22, record.next_attempt_time).Bind(23, record.role);
+  insert->Bind(22, record.next_attempt_time)
+      .Bind(23, record.role)
+      .Bind(24, token.owner_rule)
+      .Bind(25, JoinLabels(token.owner_captures));
   const absl::Status inserted = insert->Run();
   if (!inserted.ok()) return inserted;
   return WriteTerms(db, token, db.LastRow());

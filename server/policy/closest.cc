@@ -15,6 +15,7 @@ constexpr std::size_t kMaxDisplayName = 80;
 constexpr std::size_t kMaxLabelValue = 128;
 constexpr std::size_t kMaxLabels = 16;
 constexpr std::size_t kMaxScopes = 16;
+constexpr std::size_t kMaxOtherTargets = 1000;
 
 // A request that is allowed, and how far it is from what was asked for.
 struct Proposal {
@@ -212,12 +213,13 @@ std::optional<Target> OnlyTarget(const CompiledPattern& pattern, const Target& a
   return Target{asked.instance, pattern.kind, *std::move(path)};
 }
 
-// The targets that grants name in full, the request's own aside; each once.
+// The first targets that grants name in full, the request's own aside; each once.
 std::vector<Target> OtherTargets(const GrantIndex& grants, const AccessRequest& request,
                                  const CapturedTexts& captured) {
   std::map<std::string, Target> targets;
   for (const auto& grant : grants.all()) {
     for (const CompiledPattern& pattern : grant->targets) {
+      if (targets.size() > kMaxOtherTargets) break;
       std::optional<Target> target = OnlyTarget(pattern, request.target, captured);
       if (target.has_value()) targets.emplace(LowerCase(target->ref), *std::move(target));
     }
@@ -266,6 +268,7 @@ std::optional<AccessRequest> ClosestAllowed(const RulesInForce& rules, const Cal
   // A rotation has the target of what it replaces.
   if (request.verb == Verb::kCreate) {
     for (const Target& target : OtherTargets(rules.grants, request, captured)) {
+      if (best.has_value() && best->distance <= std::tuple(1, 0, Duration(0))) break;  // None is closer.
       consider_written(target, /*changed=*/true);
     }
   }

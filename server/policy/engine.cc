@@ -97,7 +97,7 @@ std::string NearestMiss(const GrantIndex& grants, const Case& given, const std::
   const CompiledGrant* near = nullptr;
   bool has_verb = false;
   grants.ForEach(given.target(), given.captured, !given.known.has_value(), [&](const CompiledGrant& grant) {
-    if (!given.Reaches(grant)) return true;
+    if (grant.targets.empty() || !given.Reaches(grant)) return true;  // The former are about no target.
     has_verb = HasVerb(grant, given.request.verb);
     if (near == nullptr || has_verb) near = &grant;
     return !has_verb;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 #include <iterator>
+#include <optional>
+#include <set>
 
 #include "absl/strings/escaping.h"
 #include "server/base/error.h"
@@ -82,6 +84,32 @@ void FromFindings(const Findings& findings, const UnknownPage& page, v1::ListUnk
     FromTarget(moved.target, *added.mutable_target());
     added.set_path(moved.path);
   }
+}
+
+absl::StatusOr<std::vector<TokenId>> ToTokenIds(const v1::RevokePolicyViolationsRequest& request) {
+  constexpr int kMost = 1000;
+  if (request.names().empty()) return Wrong("names", "at least one is required");
+  if (request.names_size() > kMost) return Wrong("names", "are more than 1000");
+  std::vector<TokenId> ids;
+  std::set<TokenId> seen;
+  for (int i = 0; i < request.names_size(); ++i) {
+    std::optional<TokenId> id = ParseResourceName(request.names(i));
+    const std::string field = "names[" + std::to_string(i) + "]";
+    if (!id.has_value()) return Wrong(field, "must be tokens/{id}, with the 26 characters of an id");
+    if (!seen.insert(*id).second) return Wrong(field, "is there twice");
+    ids.push_back(*std::move(id));
+  }
+  return ids;
+}
+
+void FromViolationPage(const ViolationPage& page, v1::ListPolicyViolationsResponse& out) {
+  for (const PolicyViolation& each : page.violations) {
+    v1::PolicyViolation& violation = *out.add_violations();
+    FromToken(each.token, *violation.mutable_token());
+    violation.set_detail(each.detail);
+  }
+  out.set_next_page_token(page.next_page_token);
+  out.set_policy_version(page.policy_version);
 }
 
 absl::StatusOr<AuditQuery> ToAuditQuery(const v1::ExportAuditRequest& request) {

@@ -23,6 +23,10 @@ struct UnknownPage {
 absl::StatusOr<UnknownPage> ToUnknownPage(const v1::ListUnknownTokensRequest& request);
 void FromFindings(const Findings& findings, const UnknownPage& page, v1::ListUnknownTokensResponse& out);
 
+// At least one and at most 1000 of them, none of them twice.
+absl::StatusOr<std::vector<TokenId>> ToTokenIds(const v1::RevokePolicyViolationsRequest& request);
+void FromViolationPage(const ViolationPage& page, v1::ListPolicyViolationsResponse& out);
+
 // Of AdoptTokensRequest and RevokeUnknownTokensRequest.
 template <typename Request>
 UnknownChoice ToChoice(const Request& request, bool revoke) {

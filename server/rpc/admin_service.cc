@@ -61,4 +61,33 @@ grpc::ServerUnaryReactor* AdminService::RevokeUnknownTokens(grpc::CallbackServer
       reception_.Logged("RevokeUnknownTokens", *caller));
 }
 
+grpc::ServerUnaryReactor* AdminService::ListPolicyViolations(grpc::CallbackServerContext* context,
+                                                             const v1::ListPolicyViolationsRequest* request,
+                                                             v1::ListPolicyViolationsResponse* response) {
+  const std::shared_ptr<UnaryCall> call = reception_.Begin(*context, "ListPolicyViolations", *request);
+  const absl::StatusOr<Caller> caller = reception_.Admit(*context, call->place());
+  if (!caller.ok()) return call->Fail(caller.status());
+  return call->Run<ViolationPage>(
+      reception_.broker().scope(),
+      reception_.broker().ListViolations(*caller, request->page_size(), request->page_token()),
+      [response](const ViolationPage& page) { FromViolationPage(page, *response); },
+      reception_.Logged("ListPolicyViolations", *caller));
+}
+
+grpc::ServerUnaryReactor* AdminService::RevokePolicyViolations(grpc::CallbackServerContext* context,
+                                                               const v1::RevokePolicyViolationsRequest* request,
+                                                               v1::RevokePolicyViolationsResponse* response) {
+  const std::shared_ptr<UnaryCall> call = reception_.Begin(*context, "RevokePolicyViolations", *request);
+  const absl::StatusOr<Caller> caller = reception_.Admit(*context, call->place());
+  if (!caller.ok()) return call->Fail(caller.status());
+  absl::StatusOr<std::vector<TokenId>> ids = ToTokenIds(*request);
+  if (!ids.ok()) return reception_.Refuse(*call, "RevokePolicyViolations", *caller, ids.status());
+  return call->Run<std::vector<Token>>(
+      reception_.broker().scope(), reception_.broker().RevokeViolations(*caller, *std::move(ids)),
+      [response](const std::vector<Token>& tokens) {
+        for (const Token& token : tokens) FromToken(token, *response->add_tokens());
+      },
+      reception_.Logged("RevokePolicyViolations", *caller));
+}
+
 }  // namespace tokenbroker

@@ -23,6 +23,12 @@ class AdminService final : public v1::AdminService::CallbackService {
   grpc::ServerUnaryReactor* RevokeUnknownTokens(grpc::CallbackServerContext* context,
                                                 const v1::RevokeUnknownTokensRequest* request,
                                                 v1::RevokeUnknownTokensResponse* response) override;
+  grpc::ServerUnaryReactor* ListPolicyViolations(grpc::CallbackServerContext* context,
+                                                 const v1::ListPolicyViolationsRequest* request,
+                                                 v1::ListPolicyViolationsResponse* response) override;
+  grpc::ServerUnaryReactor* RevokePolicyViolations(grpc::CallbackServerContext* context,
+                                                   const v1::RevokePolicyViolationsRequest* request,
+                                                   v1::RevokePolicyViolationsResponse* response) override;
 
  private:
   const Reception& reception_;

@@ -1,4 +1,6 @@
-// Unknown tokens through the real door.
+// What those may do who run the broker, through the real door.
+
+#include <google/protobuf/text_format.h>
 
 #include "server/domain/marker.h"
 #include "server/rpc/rpc_fixture.h"
@@ -52,6 +54,12 @@ class AdminTest : public RpcTest {
   static constexpr auto kRevoke =
       static_cast<grpc::Status (Stub::*)(grpc::ClientContext*, const v1::RevokeUnknownTokensRequest&,
                                          v1::RevokeUnknownTokensResponse*)>(&Stub::RevokeUnknownTokens);
+  static constexpr auto kListViolations =
+      static_cast<grpc::Status (Stub::*)(grpc::ClientContext*, const v1::ListPolicyViolationsRequest&,
+                                         v1::ListPolicyViolationsResponse*)>(&Stub::ListPolicyViolations);
+  static constexpr auto kRevokeViolations =
+      static_cast<grpc::Status (Stub::*)(grpc::ClientContext*, const v1::RevokePolicyViolationsRequest&,
+                                         v1::RevokePolicyViolationsResponse*)>(&Stub::RevokePolicyViolations);
 };
 
 TEST_F(AdminTest, IsOpenedByTheVerbAlone) {
@@ -112,6 +120,40 @@ TEST_F(AdminTest, UnknownTokensAreListedInPagesAdoptedAndRevoked) {
   EXPECT_EQ(List().unknown_tokens_size(), 0);
   Pass(seconds(5));
   EXPECT_EQ(gitlab_.live().size(), 2u);
+}
+
+TEST_F(AdminTest, ViolationsAreListedAndRevokedByName) {
+  const absl::StatusOr<Created> made = Create(UserToken());
+  ASSERT_TRUE(made.ok()) << made.status();
+  v1::ListPolicyViolationsResponse listed;
+  ASSERT_TRUE(CallAdmin(kListViolations, v1::ListPolicyViolationsRequest(), listed).ok());
+  EXPECT_EQ(listed.violations_size(), 0);
+  v1::RevokePolicyViolationsRequest request;
+  v1::RevokePolicyViolationsResponse revoked;
+  EXPECT_EQ(InfoOf(CallAdmin(kRevokeViolations, request, revoked)).reason(), "FIELD_INVALID");
+  request.add_names("tokens/x");
+  EXPECT_EQ(InfoOf(CallAdmin(kRevokeViolations, request, revoked)).reason(), "FIELD_INVALID");
+  request.set_names(0, ResourceName(made->token.id));
+  EXPECT_EQ(InfoOf(CallAdmin(kRevokeViolations, request, revoked)).reason(), "TOKEN_CHANGED");
+
+  config::v1::Policy source;
+  ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(R"(
+    callers { name: "warden" identities { spiffe: "spiffe://test/warden" } }
+    roles { key: "warden" value { grants { verbs: "reconcile" } } }
+    bindings { callers: "warden" roles: "warden" })",
+                                                            &source));
+  policies_->Set(*Policy::Compile(source, "nobody", {}));
+  ASSERT_TRUE(CallAdmin(kListViolations, v1::ListPolicyViolationsRequest(), listed).ok());
+  ASSERT_EQ(listed.violations_size(), 1);
+  EXPECT_EQ(listed.policy_version(), "nobody");
+  EXPECT_EQ(listed.violations(0).token().name(), request.names(0));
+  EXPECT_EQ(listed.violations(0).detail(), "the policy has no caller ci");
+  request.add_names(request.names(0));
+  EXPECT_EQ(InfoOf(CallAdmin(kRevokeViolations, request, revoked)).reason(), "FIELD_INVALID");  // Twice.
+  request.mutable_names()->RemoveLast();
+  ASSERT_TRUE(CallAdmin(kRevokeViolations, request, revoked).ok());
+  ASSERT_EQ(revoked.tokens_size(), 1);
+  EXPECT_EQ(revoked.tokens(0).revoke_reason(), v1::REVOKE_REASON_POLICY);
 }
 
 TEST_F(AdminTest, APageTokenOfAnotherListIsRefused) {

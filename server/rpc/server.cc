@@ -83,7 +83,12 @@ std::shared_ptr<grpc::ServerCredentials> Credentials(const RpcServerOptions& opt
 class Server final : public RpcServer {
  public:
   Server(ServiceParts parts, const ReceptionOptions& callers)
-      : clock_(parts.clock), log_(parts.log), reception_(parts, callers), tokens_(reception_), admin_(reception_) {}
+      : clock_(parts.clock),
+        log_(parts.log),
+        metrics_(parts.metrics),
+        reception_(parts, callers),
+        tokens_(reception_),
+        admin_(reception_) {}
   ~Server() override {
     if (door_ != nullptr) door_->Close();
   }
@@ -138,6 +143,7 @@ class Server final : public RpcServer {
 
   // On the door's thread.
   void TooManyConnections(int most) {
+    metrics_.ConnectionRefused();
     const BootTime now = clock_.Boot();
     if (warned_.has_value() && now - *warned_ < kWarnEvery) return;
     warned_ = now;
@@ -146,6 +152,7 @@ class Server final : public RpcServer {
 
   Clock& clock_;
   Log& log_;
+  Metrics& metrics_;
   const Reception reception_;
   TokenService tokens_;
   AdminService admin_;

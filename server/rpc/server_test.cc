@@ -5,6 +5,7 @@
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "server/rpc/raw_peer.h"
 #include "server/rpc/rpc_fixture.h"
+#include "server/telemetry/metrics_page.h"
 
 namespace tokenbroker {
 namespace {
@@ -85,6 +86,7 @@ TEST_F(RpcTest, OneMoreConnectionThanTheBoundIsClosed) {
   EXPECT_EQ(ask(*second), grpc::StatusCode::OK);
   EXPECT_EQ(ask(*StubOf(ClientSpec("spiffe://test/ci"))), grpc::StatusCode::UNAVAILABLE);
   EXPECT_NE(log_.text().find("connections are refused"), std::string::npos);
+  EXPECT_EQ(MetricsPage(metrics_).find("tokenbroker_connections_refused_total 0\n"), std::string::npos);
   EXPECT_EQ(ask(*first), grpc::StatusCode::OK);
 
   // Who goes makes room.

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <mutex>
 
 #include "server/telemetry/series_table.h"
 
@@ -160,6 +161,13 @@ struct Metrics::Families {
       GaugeFamily("tokenbroker_policy_loaded", "1 while a policy is in force, 0 while all is denied.").Add({});
   Counter& policy_load_failures =
       CounterFamily("tokenbroker_policy_load_failures_total", "Policy files that could not be taken up.").Add({});
+  Family<Gauge>& policy_info = GaugeFamily("tokenbroker_policy_info",
+                                           "1 for the policy in force, by its version and the hash of its documents.");
+  std::mutex mutex;
+  Gauge* policy_in_force = nullptr;
+  Counter& connections_refused =
+      CounterFamily("tokenbroker_connections_refused_total", "Connections closed at once, since too many were open.")
+          .Add({});
   Gauge& policy_load_time =
       GaugeFamily("tokenbroker_policy_load_time_seconds", "Unix time at which the policy in force was loaded.").Add({});
   Gauge& upstream_restored =
@@ -282,11 +290,18 @@ void Metrics::SetJwtKeys(const std::string& issuer, int count, WallTime fetched)
   families_->jwt_keys_time.Add({{"issuer", issuer}}).Set(static_cast<double>(MicrosOf(fetched)) / 1e6);
 }
 
-void Metrics::PolicyLoaded(bool ok, WallTime when) {
-  if (!ok) return families_->policy_load_failures.Increment();
+void Metrics::PolicyLoaded(const std::string& version, const std::string& hash, WallTime when) {
   families_->policy_loaded.Set(1);
   families_->policy_load_time.Set(static_cast<double>(MicrosOf(when)) / 1e6);
+  const std::lock_guard lock(families_->mutex);
+  if (families_->policy_in_force != nullptr) families_->policy_info.Remove(families_->policy_in_force);
+  families_->policy_in_force = &families_->policy_info.Add({{"version", version}, {"hash", hash}});
+  families_->policy_in_force->Set(1);
 }
+
+void Metrics::PolicyRefused() { families_->policy_load_failures.Increment(); }
+
+void Metrics::ConnectionRefused() { families_->connections_refused.Increment(); }
 
 void Metrics::SetUpstreamRestored(bool restored) { families_->upstream_restored.Set(restored ? 1 : 0); }
 

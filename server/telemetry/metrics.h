@@ -63,8 +63,13 @@ class Metrics {
   void JwtKeysFetched(const std::string& issuer, std::string_view outcome);
   // tokenbroker_jwt_keys{issuer}, tokenbroker_jwt_keys_time_seconds{issuer} (unix, the last good fetch; 0 before it)
   void SetJwtKeys(const std::string& issuer, int count, WallTime fetched);
-  // tokenbroker_policy_loaded, tokenbroker_policy_load_failures_total, tokenbroker_policy_load_time_seconds
-  void PolicyLoaded(bool ok, WallTime when);
+  // tokenbroker_policy_loaded, tokenbroker_policy_load_time_seconds, tokenbroker_policy_info{version,hash} (1 for the
+  // one in force)
+  void PolicyLoaded(const std::string& version, const std::string& hash, WallTime when);
+  // tokenbroker_policy_load_failures_total
+  void PolicyRefused();
+  // tokenbroker_connections_refused_total: over the bound of open ones.
+  void ConnectionRefused();
   // tokenbroker_upstream_restored
   void SetUpstreamRestored(bool restored);
   // tokenbroker_reconcile_walks_total{outcome}: done, failed; tokenbroker_reconcile_walk_time_seconds (unix, its

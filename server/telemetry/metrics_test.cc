@@ -42,8 +42,9 @@ void TouchAll(Metrics& metrics) {
   metrics.JwtKeysFetched("https://issuer.test", "done");
   metrics.JwtKeysFetched("https://issuer.test", odd);
   metrics.SetJwtKeys("https://issuer.test", 2, FromMicros(1));
-  metrics.PolicyLoaded(true, FromMicros(1));
-  metrics.PolicyLoaded(false, FromMicros(1));
+  metrics.PolicyLoaded("v1", "abc", FromMicros(1));
+  metrics.PolicyRefused();
+  metrics.ConnectionRefused();
   metrics.SetUpstreamRestored(true);
   metrics.ReconcileWalked(FromMicros(1), 2, 3);
   metrics.ReconcileFailed();

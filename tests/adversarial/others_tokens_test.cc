@@ -50,6 +50,25 @@ TEST_F(OthersTokenTest, IsRevokedLikeOneThatNeverWas) {
   EXPECT_EQ(theirs, Ask(kRevoke, v1::RevokeTokenRequest(), v1::RevokeTokenResponse(), nobodys_));
 }
 
+TEST_F(OthersTokenTest, IsNoViolationThatWeMayRevoke) {
+  const TestCertificateSpec spec = ClientSpec("spiffe://test/ci");
+  const auto admin = v1::AdminService::NewStub(ChannelOf(&spec));
+  const int before = faulty_->gets();
+  std::vector<std::string> told;
+  Meanwhile([&] {
+    for (const std::string& name : {theirs_, nobodys_}) {
+      grpc::ClientContext context;
+      v1::RevokePolicyViolationsRequest request;
+      request.add_names(name);
+      v1::RevokePolicyViolationsResponse response;
+      told.push_back(Told(admin->RevokePolicyViolations(&context, request, &response)));
+    }
+  });
+  EXPECT_EQ(told[0], told[1]);
+  EXPECT_NE(told[0].find("NOT_GRANTED"), std::string::npos);
+  EXPECT_EQ(faulty_->gets(), before);
+}
+
 TEST_F(OthersTokenTest, IsInNoListOfOurs) {
   for (const char* filter : {"", "state = ACTIVE", "owner = \"callers/twin\"", "target = \"project:7\""}) {
     v1::ListTokensRequest request;
@@ -125,13 +144,18 @@ TEST_F(AccessTest, TheAdministrationIsForWhomItIsGranted) {
     }
     {
       grpc::ClientContext context;
+      v1::ListPolicyViolationsResponse response;
+      reasons.push_back(InfoOf(admin->ListPolicyViolations(&context, {}, &response)).reason());
+    }
+    {
+      grpc::ClientContext context;
       const auto reader = admin->ExportAudit(&context, {});
       v1::ExportAuditResponse response;
       EXPECT_FALSE(reader->Read(&response));
       reasons.push_back(InfoOf(reader->Finish()).reason());
     }
   });
-  EXPECT_EQ(reasons, std::vector<std::string>(4, "NOT_GRANTED"));
+  EXPECT_EQ(reasons, std::vector<std::string>(5, "NOT_GRANTED"));
 }
 
 }  // namespace

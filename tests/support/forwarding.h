@@ -30,6 +30,9 @@ class ForwardingLedger : public Ledger {
   Task<absl::StatusOr<TokenRecord>> RequestRevocation(TokenId id, std::string caller) override {
     return real_->RequestRevocation(std::move(id), std::move(caller));
   }
+  Task<absl::StatusOr<TokenRecord>> RevokeForPolicy(TokenId id, std::string caller, std::string why) override {
+    return real_->RevokeForPolicy(std::move(id), std::move(caller), std::move(why));
+  }
   Task<absl::StatusOr<Token>> RecordDeath(TokenId id, Proof proof) override {
     return real_->RecordDeath(std::move(id), proof);
   }

@@ -40,7 +40,7 @@ IntentSpec LedgerContract::Spec(const std::string& owner, Duration ttl) {
   spec.token.labels = {{"team", "payments & co"}, {"empty", ""}};
   spec.token.upstream_name = UpstreamNameOf(spec.token.display_name, "tb1", spec.token.id);
   spec.ttl = ttl;
-  spec.grounds = {"role", "policy", "spiffe://test/ci"};
+  spec.grounds = {"role", "policy"};
   return spec;
 }
 
@@ -122,6 +122,32 @@ TEST_P(LedgerContract, AShortenedEndIsKept) {
   EXPECT_EQ(*Wait(ledger_->NextDue()), shorter);
 }
 
+TEST_P(LedgerContract, HowTheOwnerWasRecognisedIsKept) {
+  IntentSpec spec = Spec("team-blue");
+  spec.token.owner_rule = "team-{team}";
+  spec.token.owner_captures = {{"team", "blue"}, {"stage", "prod.eu"}};
+  const Token pending = Begin(std::move(spec));
+  Reopen();
+  const absl::StatusOr<TokenRecord> record = Wait(ledger_->Get(pending.id));
+  ASSERT_TRUE(record.ok()) << record.status();
+  EXPECT_EQ(record->token.owner_rule, "team-{team}");
+  EXPECT_EQ(record->token.owner_captures, pending.owner_captures);
+  EXPECT_EQ(record->token.owner_captures.size(), 2u);
+}
+
+TEST_P(LedgerContract, ARevocationForThePolicySaysWhoAndWhy) {
+  const Token token = Active();
+  const absl::StatusOr<TokenRecord> revoking = Wait(ledger_->RevokeForPolicy(token.id, "warden", "no grant"));
+  ASSERT_TRUE(revoking.ok()) << revoking.status();
+  EXPECT_EQ(revoking->token.revoke_reason, RevokeReason::kPolicy);
+  EXPECT_EQ(*Wait(ledger_->NextDue()), loop_.Now());
+  const auto records = Wait(ledger_->ReadAudit({}));
+  ASSERT_TRUE(records.ok());
+  const AuditEvent& event = records->back().event;
+  EXPECT_EQ(event.kind, "token.revoking");
+  EXPECT_NE(event.body.find("\"actor\":\"warden\",\"why\":\"no grant\""), std::string::npos) << event.body;
+}
+
 TEST_P(LedgerContract, AWishToRevokeWinsOverALaterAnswer) {
   const Token pending = Begin(Spec());
   const absl::StatusOr<TokenRecord> flagged = Wait(ledger_->RequestRevocation(pending.id, "ci"));
@@ -144,6 +170,7 @@ TEST_P(LedgerContract, NoStateGoesBackwards) {
       {"StartRevoking",
        [&](const TokenId& id) { (void)Wait(ledger_->StartRevoking(id, RevokeReason::kPolicy, Made())); }},
       {"RequestRevocation", [&](const TokenId& id) { (void)Wait(ledger_->RequestRevocation(id, "ci")); }},
+      {"RevokeForPolicy", [&](const TokenId& id) { (void)Wait(ledger_->RevokeForPolicy(id, "warden", "no grant")); }},
       {"RecordDeath", [&](const TokenId& id) { (void)Wait(ledger_->RecordDeath(id, Proof::kDeleted)); }},
       {"LookFindsNothing", [&](const TokenId& id) { (void)Wait(ledger_->RecordLook(id, loop_.Now(), {})); }},
       {"LookFinds", [&](const TokenId& id) { (void)Wait(ledger_->RecordLook(id, loop_.Now(), {Made()})); }},
@@ -151,12 +178,13 @@ TEST_P(LedgerContract, NoStateGoesBackwards) {
   enum { kP, kA, kG, kR, kE, kX };  // PENDING, ACTIVE, REVOKING, REVOKED, EXPIRED, ABANDONED
   const TokenState states[] = {TokenState::kPending, TokenState::kActive,  TokenState::kRevoking,
                                TokenState::kRevoked, TokenState::kExpired, TokenState::kAbandoned};
-  const int expected[7][6] = {
+  const int expected[8][6] = {
       // from:  P   A   G   R   E   X
       {kA, kA, kG, kR, kE, kG},  // Activate
       {kX, kA, kG, kR, kE, kX},  // Abandon
       {kG, kG, kG, kR, kE, kG},  // StartRevoking
       {kG, kG, kG, kR, kE, kX},  // RequestRevocation
+      {kP, kG, kG, kR, kE, kX},  // RevokeForPolicy
       {kP, kR, kR, kR, kE, kX},  // RecordDeath
       {kP, kA, kG, kR, kE, kX},  // LookFindsNothing
       {kG, kA, kG, kR, kE, kG},  // LookFinds
