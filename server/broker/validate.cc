@@ -34,7 +34,10 @@ class Violations {
     std::string message = field + ": " + description;
     if (all_.size() > 1) message += " (and " + std::to_string(all_.size() - 1) + " more)";
     Error error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID", message);
-    for (const auto& [name, what] : all_) std::move(error).Field(name, what);
+    for (const auto& [name, what] : all_) {
+      Error more = std::move(error).Field(name, what);
+      error = std::move(more);
+    }
     return error;
   }
 

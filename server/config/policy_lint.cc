@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "server/domain/scope.h"
 #include "server/domain/target.h"
 
@@ -68,7 +69,7 @@ class Linter {
         for (const std::string& caller : binding.callers()) {
           callers.insert(caller);
           if (bound.emplace(caller, role).second) continue;
-          Warn(Item("bindings", i), "the caller '" + caller + "' has the role '" + role + "' already");
+          Warn(Item("bindings", i), absl::StrCat("the caller '", caller, "' has the role '", role, "' already"));
         }
       }
     }

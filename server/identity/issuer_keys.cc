@@ -106,8 +106,10 @@ bool IssuerKeys::IsInForce(Gate& gate, const std::string& text) {
 
 void IssuerKeys::End(bool scheduled, absl::StatusOr<KeySet> read, absl::StatusOr<std::string> text) {
   in_flight_ = false;
-  const bool good = read.ok() || absl::IsAlreadyExists(read.status());
-  if (read.ok()) {
+  const absl::Status why = read.status();
+  const bool has_answer = text.ok();
+  const bool good = why.ok() || absl::IsAlreadyExists(why);
+  if (why.ok()) {
     current_ = std::make_shared<const KeySet>(*std::move(read));
     text_ = *std::move(text);
     log_.Info("JWT keys taken up", {{"issuer", issuer_},
@@ -121,8 +123,8 @@ void IssuerKeys::End(bool scheduled, absl::StatusOr<KeySet> read, absl::StatusOr
     metrics_.JwtKeysFetched(issuer_, "done");
     metrics_.SetJwtKeys(issuer_, static_cast<int>(current_->size()), clock_.Now());
   } else {
-    metrics_.JwtKeysFetched(issuer_, text.ok() ? "unusable" : "failed");
-    const std::string failure(read.status().message());
+    metrics_.JwtKeysFetched(issuer_, has_answer ? "unusable" : "failed");
+    const std::string failure(why.message());
     if (failure != failure_) {
       log_.Warn("JWT keys not taken up",
                 {{"issuer", issuer_}, {"error", failure}, {"keys", current_ ? static_cast<int>(current_->size()) : 0}});

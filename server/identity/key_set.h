@@ -11,7 +11,7 @@
 
 #include "absl/status/statusor.h"
 
-struct _cjose_jwk_int;
+struct _cjose_jwk_int;  // NOLINT(bugprone-reserved-identifier): cjose's own name for it
 
 namespace tokenbroker {
 

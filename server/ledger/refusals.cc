@@ -36,7 +36,7 @@ AuditEvent InFull(const Refusal& refusal, WallTime now) {
 
 }  // namespace
 
-bool Refusals::Note(Refusal refusal, WallTime now) {
+bool Refusals::Note(const Refusal& refusal, WallTime now) {
   const std::lock_guard lock(mutex_);
   Minute& minute = minutes_[refusal.caller];
   if (now >= minute.end) {  // The next one begins.

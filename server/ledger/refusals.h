@@ -18,7 +18,7 @@ namespace tokenbroker {
 class Refusals {
  public:
   // True if something should be written soon.
-  bool Note(Refusal refusal, WallTime now);
+  bool Note(const Refusal& refusal, WallTime now);
   // What is to be written now: noted refusals, and the summaries of minutes that are over (all of them if `last`).
   std::vector<AuditEvent> Take(WallTime now, bool last);
   // Gives events back that could not be written.

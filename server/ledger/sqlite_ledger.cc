@@ -188,7 +188,7 @@ class SqliteLedger final : public Ledger {
   }
 
   void NoteRefusal(Refusal refusal) override {
-    if (refusals_.Note(std::move(refusal), clock_.Now())) WriteRefusals(/*last=*/false);
+    if (refusals_.Note(refusal, clock_.Now())) WriteRefusals(/*last=*/false);
   }
 
  private:

@@ -221,7 +221,9 @@ std::vector<Target> OtherTargets(const GrantIndex& grants, const AccessRequest& 
     for (const CompiledPattern& pattern : grant->targets) {
       if (targets.size() > kMaxOtherTargets) break;
       std::optional<Target> target = OnlyTarget(pattern, request.target, captured);
-      if (target.has_value()) targets.emplace(LowerCase(target->ref), *std::move(target));
+      if (!target.has_value()) continue;
+      std::string key = LowerCase(target->ref);
+      targets.emplace(std::move(key), *std::move(target));
     }
   }
   targets.erase(LowerCase(request.target.ref));

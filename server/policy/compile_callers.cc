@@ -4,6 +4,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "server/policy/identity_overlap.h"
 #include "server/policy/policy_fault.h"
 
@@ -34,7 +35,7 @@ absl::StatusOr<JwtRule> CompileJwt(const pb::JwtIdentity& jwt, const std::string
   // A protobuf map has no order; errors shall have one.
   const std::map<std::string, std::string> claims(jwt.claims().begin(), jwt.claims().end());
   for (const auto& [name, text] : claims) {
-    const std::string here = at + ".claims." + name;
+    const std::string here = absl::StrCat(at, ".claims.", name);
     for (const char* const fixed : {"iss", "sub", "aud", "exp", "nbf"}) {
       if (name == fixed)
         return PolicyFault(here, "is no claim to compare here: the issuer and sub have fields of their own");

@@ -7,6 +7,7 @@
 
 #include <set>
 
+#include "absl/strings/str_cat.h"
 #include "server/base/error.h"
 #include "server/policy/identity_overlap.h"
 
@@ -142,7 +143,7 @@ TEST(IdentityOverlapTest, FindsWhatBruteForceFinds) {
   std::vector<std::string> pieces;
   for (const std::string before : {"", "a", "ab", "-"}) {
     for (const std::string after : {"", "a", "ba"}) {
-      for (const std::string place : {"{t}", "*"}) pieces.push_back(before + place + after);
+      for (const std::string place : {"{t}", "*"}) pieces.push_back(absl::StrCat(before, place, after));
     }
   }
   for (const char* const literal : {"a", "ab", "aba", "abba"}) pieces.emplace_back(literal);
@@ -189,8 +190,8 @@ TEST(IdentityOverlapTest, FindsWhatBruteForceFinds) {
             if (expected) break;
             const auto other = matched[d].find(word);
             if (other == matched[d].end()) continue;
-            expected = std::any_of(first.begin(), first.end(), [&](const auto& pair) {
-              return agree(pair.first, caught) && agree(pair.second, other->second);
+            expected = std::any_of(first.begin(), first.end(), [&, &by_first = caught](const auto& pair) {
+              return agree(pair.first, by_first) && agree(pair.second, other->second);
             });
           }
           const IdentityRule left = identity(pieces[a] + "/" + pieces[b]);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "absl/strings/str_cat.h"
 #include "server/base/time_text.h"
 #include "server/domain/scope.h"
 #include "server/policy/random_policy.h"
@@ -184,7 +185,7 @@ std::string TextOf(const AccessRequest& request) {
   std::string text = std::string(NameOf(request.verb)) + " " + ToText(request.target);
   for (const std::string& scope : request.scopes) text += " " + scope;
   text += " " + std::to_string(request.access_level) + " " + FormatDuration(request.ttl) + " " + request.display_name;
-  for (const auto& [key, value] : request.labels) text += " " + key + "=" + value;
+  for (const auto& [key, value] : request.labels) absl::StrAppend(&text, " ", key, "=", value);
   return text;
 }
 

@@ -41,7 +41,7 @@ TEST(PolicyChangeTest, TheDifferenceIsForetoldAndTheViolationsAreRevoked) {
   tighter.replace(tighter.find("scopes: [read_user,"), 19, "self_extending: true\n      scopes: [api, read_user,");
   std::ofstream(house.path("tighter.yaml")) << tighter;
   const auto [certificate, key] = house.ClientFiles("spiffe://test/operator");
-  const auto tokenctl = [&](std::vector<std::string> words) {
+  const auto tokenctl = [&, &certificate = certificate, &key = key](std::vector<std::string> words) {
     words.insert(words.begin(), {std::string(std::getenv("TOKENCTL")), "policy"});
     return RunProcess(words, {{"TOKENBROKER_ADDRESS", house.grpc_address()},
                               {"TOKENBROKER_CA", house.path("ca.pem")},
