@@ -16,13 +16,6 @@ constexpr int kDefaultPage = 50;
 constexpr int kMostInAPage = 1000;
 constexpr int kMostRows = 1000;
 
-bool MayReadOthers(const Policy& policy, const Caller& caller) {
-  const std::vector<GrantView> grants = policy.GrantsOf(caller);
-  return std::any_of(grants.begin(), grants.end(), [](const GrantView& grant) {
-    return std::find(grant.verbs.begin(), grant.verbs.end(), NameOf(Verb::kRead)) != grant.verbs.end();
-  });
-}
-
 // What a page token is bound to. No part but the last can hold a zero byte, or be mistaken for another.
 std::string ContextOf(const Caller& caller, const ListRequest& request) {
   std::string context = caller.name;
@@ -60,7 +53,7 @@ absl::StatusOr<ListQuery> QueryOf(Core& core, const Caller& caller, const ListRe
   }
   // One snapshot judges the whole page. Who may read nothing of others' does not even touch their rows.
   const std::shared_ptr<const Policy> policy = core.parts.policies.Current();
-  if (MayReadOthers(*policy, caller)) {
+  if (policy->HasVerbAnywhere(caller, Verb::kRead)) {
     query.visible = [policy, caller, now = core.parts.ledger.Now()](const Token& token) {
       return token.owner == caller.name || JudgeAccess(*policy, caller, Verb::kRead, token, now).status.ok();
     };

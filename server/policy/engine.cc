@@ -252,6 +252,11 @@ std::optional<AccessRequest> Engine::Closest(const Caller& caller, const AccessR
                         facts);
 }
 
+bool Engine::HasVerbAnywhere(const Caller& caller, Verb verb) const {
+  const auto has = [verb](const CompiledGrant& grant) { return HasVerb(grant, verb); };
+  return FirstRule(GrantsFor(caller).enforced, has) != nullptr;
+}
+
 std::vector<GrantView> Engine::GrantsOf(const Caller& caller) const {
   std::vector<GrantView> views;
   for (const auto& grant : GrantsFor(caller).enforced.all()) {

@@ -69,6 +69,7 @@ class Engine final : public Policy {
   Decision DecideAdmin(const Caller& caller, Verb verb, WallTime now) const override;
   std::optional<AccessRequest> Closest(const Caller& caller, const AccessRequest& request,
                                        const TargetFacts* facts) const override;
+  bool HasVerbAnywhere(const Caller& caller, Verb verb) const override;
   std::vector<GrantView> GrantsOf(const Caller& caller) const override;
 
  private:

@@ -135,6 +135,9 @@ class Policy {
   virtual std::optional<AccessRequest> Closest(const Caller& caller, const AccessRequest& request,
                                                const TargetFacts* facts) const = 0;
 
+  // Whether some grant of the caller has this verb, whatever else it says: without one, nothing need be looked at.
+  virtual bool HasVerbAnywhere(const Caller& caller, Verb verb) const = 0;
+
   // What the caller may do; grants in audit mode are not among them.
   virtual std::vector<GrantView> GrantsOf(const Caller& caller) const = 0;
 };

@@ -245,6 +245,8 @@ TEST(RulesTest, RulesInAuditModeRecordWhatWouldHaveBeen) {
   EXPECT_TRUE(given.would_have->allowed);
   EXPECT_EQ(given.would_have->rule.role, "new");
   EXPECT_EQ(policy->GrantsOf(kWeb).size(), 1u);  // What is not granted is not shown.
+  EXPECT_TRUE(policy->HasVerbAnywhere(kWeb, Verb::kCreate));
+  EXPECT_FALSE(policy->HasVerbAnywhere(kWeb, Verb::kAudit));
 
   const Decision admin = policy->DecideAdmin(kWeb, Verb::kAudit, kNow);
   EXPECT_FALSE(admin.status.ok());
