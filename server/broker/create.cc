@@ -10,6 +10,7 @@
 #include "server/base/error.h"
 #include "server/base/time_text.h"
 #include "server/broker/core.h"
+#include "server/broker/made_of.h"
 #include "server/broker/replay.h"
 #include "server/broker/validate.h"
 #include "server/domain/expiry.h"
@@ -100,8 +101,6 @@ MintSpec MintFor(const Token& asked, Date date) {
 }
 
 Created CreatedOf(Token token, Secret secret) { return {std::move(token), std::move(secret)}; }
-
-MadeUpstream MadeOf(const UpstreamToken& token) { return {token.id, token.user_id, token.name, token.expires_at}; }
 
 // What is wrong with a 201, in words; empty if it is what was asked for.
 std::string MismatchOf(const UpstreamToken& made, const Token& asked, Date asked_date) {

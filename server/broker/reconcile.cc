@@ -5,6 +5,7 @@
 
 #include "server/base/error.h"
 #include "server/base/time_text.h"
+#include "server/broker/made_of.h"
 #include "server/domain/marker.h"
 #include "server/domain/scope.h"
 
@@ -26,8 +27,6 @@ constexpr std::size_t kUnknownMax = 10'000;
 UpstreamRef RefOf(const Token& token) { return {token.target, token.upstream_id, token.upstream_user_id}; }
 
 Target AsWritten(const ResolvedTarget& target) { return {target.instance, target.kind, std::to_string(target.id)}; }
-
-MadeUpstream MadeOf(const UpstreamToken& token) { return {token.id, token.user_id, token.name, token.expires_at}; }
 
 SeenToken SeenOf(const UpstreamToken& token, TokenId marked) {
   return {MadeOf(token), std::move(marked), token.last_used_at};

@@ -135,6 +135,52 @@ TEST_F(ReconcileTest, ASecondTokenOfOnePostIsRevoked) {
   EXPECT_TRUE(UnknownIds().empty());
 }
 
+// Whoever holds the second one's secret has made it extend itself before it was found: its family bears the first one's
+// marker.
+TEST_F(ReconcileTest, TheFamilyOfASecondTokenEndsWithItAndTheFirstLives) {
+  for (const bool of_project : {false, true}) {
+    CreateRequest request = Long();
+    if (of_project) {
+      request = ProjectToken();
+      request.ttl = hours(4);
+    }
+    request.scopes = {"api"};
+    const Token first = Create(request)->token;
+    const std::int64_t twin = of_project ? Plant(first.upstream_name, 10'999) : Plant(first.upstream_name);
+    // On its way, or after it is known.
+    gitlab_.set_before_delete([&] {
+      if (Lives(twin)) gitlab_.HolderRotates(gitlab_.HolderRotates(twin));
+    });
+    if (!of_project) StartJobs();
+    TwoWalks();
+    gitlab_.set_before_delete(nullptr);
+    EXPECT_TRUE(Lives(first.upstream_id));
+    EXPECT_EQ(StateOf(first.id), TokenState::kActive);
+    std::vector<std::int64_t> living;
+    for (const UpstreamToken& each : gitlab_.live()) {
+      if (each.name == first.upstream_name) living.push_back(each.id);
+    }
+    EXPECT_EQ(living, std::vector<std::int64_t>{first.upstream_id});
+    EXPECT_TRUE(UnknownIds().empty());
+  }
+}
+
+TEST_F(ReconcileTest, TheFamilyOfASecondTokenIsFoundByTheNameItBears) {
+  CreateRequest request = ProjectToken();
+  request.scopes = {"api"};
+  request.ttl = minutes(3);  // It has ended when the next walk comes by: what lives then is only reported.
+  const Token first = Create(request)->token;
+  const std::int64_t twin = Plant(first.upstream_name, 10'999);
+  gitlab_.set_before_delete([&] {
+    if (Lives(twin)) gitlab_.HolderRotates(twin);
+  });
+  StartJobs();
+  TwoWalks();
+  EXPECT_EQ(StateOf(first.id), TokenState::kExpired);
+  EXPECT_TRUE(gitlab_.live().empty());
+  EXPECT_TRUE(UnknownIds().empty());
+}
+
 TEST_F(ReconcileTest, ALaterOneIsReported) {
   const Token first = Create(Long())->token;
   Pass(minutes(11), kStep);

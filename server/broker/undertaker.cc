@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "server/base/error.h"
+#include "server/broker/made_of.h"
 #include "server/domain/expiry.h"
 #include "server/domain/marker.h"
 #include "server/domain/scope.h"
@@ -112,14 +113,31 @@ Task<absl::StatusOr<Proof>> Undertaker::ProveWithoutDelete(Token token, absl::St
                   "GitLab does not find the token, but the issuer cannot prove that it would see it");
 }
 
+Task<absl::StatusOr<std::vector<UpstreamToken>>> Undertaker::LivingFamily(Token token) {
+  // A token that was made beside another one bears that one's marker.
+  const std::string marker = MarkerOf(broker_, IdInMarker(token.upstream_name, broker_).value_or(token.id));
+  UpstreamQuery query = FamilyOf(token, marker);
+  const CallContext call(parts_.clock.Boot() + kReadFor);
+  absl::StatusOr<std::vector<UpstreamToken>> alive = co_await parts_.gitlab.ListTokens(call, std::move(query));
+  if (!alive.ok()) co_return alive;
+  std::erase_if(*alive, [&](const UpstreamToken& each) { return !EndsInMarker(each.name, marker); });
+  if (alive->empty()) co_return alive;
+  // So the other one, and what was adopted, may be among them.
+  std::vector<MadeUpstream> made;
+  for (const UpstreamToken& each : *alive) made.push_back(MadeOf(each));
+  const absl::StatusOr<std::vector<std::int64_t>> owned =
+      co_await parts_.ledger.ActiveAmong(token.target.instance, std::move(made));
+  if (!owned.ok()) co_return owned.status();
+  std::erase_if(*alive, [&](const UpstreamToken& each) {
+    return std::find(owned->begin(), owned->end(), each.id) != owned->end();
+  });
+  co_return alive;
+}
+
 Task<absl::Status> Undertaker::BuryFamily(Token token) {
-  const std::string marker = MarkerOf(broker_, token.id);
   for (int round = 0; round < kFamilyRounds; ++round) {
-    UpstreamQuery query = FamilyOf(token, marker);
-    const CallContext call(parts_.clock.Boot() + kReadFor);
-    absl::StatusOr<std::vector<UpstreamToken>> alive = co_await parts_.gitlab.ListTokens(call, std::move(query));
+    const absl::StatusOr<std::vector<UpstreamToken>> alive = co_await LivingFamily(token);
     if (!alive.ok()) co_return alive.status();
-    std::erase_if(*alive, [&](const UpstreamToken& each) { return !EndsInMarker(each.name, marker); });
     if (alive->empty()) co_return absl::OkStatus();
     for (const UpstreamToken& child : *alive) {
       parts_.log.Warn("a token had extended itself", {{"token", token.id}, {"upstream_id", child.id}});

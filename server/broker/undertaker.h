@@ -9,6 +9,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -37,6 +38,8 @@ class Undertaker {
   // After a restore GitLab's numbers may stand for other tokens: whether this one's does.
   Task<absl::StatusOr<bool>> IsAnother(Token token);
   Task<absl::StatusOr<Proof>> ProveWithoutDelete(Token token, absl::Status why);
+  // What lives and bears its marker, without what is another row's ACTIVE token.
+  Task<absl::StatusOr<std::vector<UpstreamToken>>> LivingFamily(Token token);
   Task<absl::Status> BuryFamily(Token token);
   bool PastUpstreamMidnight(const Token& token) const;
   Task<void> Record(TokenRecord record, absl::StatusOr<Proof> proof);

@@ -8,6 +8,7 @@
 #include "server/base/error.h"
 #include "server/base/time_text.h"
 #include "server/broker/core.h"
+#include "server/broker/made_of.h"
 #include "server/domain/marker.h"
 
 namespace tokenbroker {
@@ -77,7 +78,7 @@ TakeInSpec SpecOf(const Core& core, const Caller& caller, const UnknownToken& un
   const WallTime end = upstream.expires_at.has_value() ? MidnightOf(*upstream.expires_at) : core.parts.ledger.Now();
   token.expire_time = std::min(unknown.expire_time.value_or(end), end);
   token.last_used_time = upstream.last_used_at;
-  spec.made = {upstream.id, upstream.user_id, upstream.name, upstream.expires_at};
+  spec.made = MadeOf(upstream);
   spec.actor = caller.name;
   spec.revoke = revoke;
   return spec;

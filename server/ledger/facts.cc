@@ -163,6 +163,20 @@ absl::StatusOr<std::vector<Stranger>> RecordSeenTokens(Transaction& transaction,
   return strangers;
 }
 
+absl::StatusOr<std::vector<std::int64_t>> ActiveRowsAmong(Transaction& transaction, const std::string& instance,
+                                                          const std::vector<MadeUpstream>& tokens) {
+  std::vector<std::int64_t> active;
+  for (const MadeUpstream& token : tokens) {
+    absl::StatusOr<Statement> select = transaction.db.Prepare(
+        "SELECT 1 FROM tokens WHERE instance = ? AND upstream_id = ? AND upstream_name = ? AND state = 'ACTIVE'");
+    if (!select.ok()) return select.status();
+    const absl::StatusOr<bool> row = select->Bind(1, instance).Bind(2, token.id).Bind(3, token.name).Step();
+    if (!row.ok()) return row.status();
+    if (*row) active.push_back(token.id);
+  }
+  return active;
+}
+
 absl::StatusOr<std::vector<TokenRecord>> ListUnseenRows(Transaction& transaction, WallTime since, int skip, int limit) {
   absl::StatusOr<Statement> select = transaction.db.Prepare(
       "SELECT " + std::string(TokenColumns()) +

@@ -15,6 +15,8 @@ namespace tokenbroker {
 
 absl::StatusOr<std::vector<Stranger>> RecordSeenTokens(Transaction& transaction, const std::string& instance,
                                                        const std::vector<SeenToken>& seen, WallTime listed);
+absl::StatusOr<std::vector<std::int64_t>> ActiveRowsAmong(Transaction& transaction, const std::string& instance,
+                                                          const std::vector<MadeUpstream>& tokens);
 absl::StatusOr<std::vector<TokenRecord>> ListUnseenRows(Transaction& transaction, WallTime since, int skip, int limit);
 absl::StatusOr<std::vector<ResolvedTarget>> ListActiveTargets(Transaction& transaction,
                                                               const std::optional<ResolvedTarget>& after, int limit);

@@ -81,6 +81,10 @@ class FaultyLedger final : public Ledger {
     return real_.FindRequest(std::move(caller), std::move(key));
   }
   Task<absl::StatusOr<Counts>> Count() override { return real_.Count(); }
+  Task<absl::StatusOr<std::vector<std::int64_t>>> ActiveAmong(std::string instance,
+                                                              std::vector<MadeUpstream> tokens) override {
+    return real_.ActiveAmong(std::move(instance), std::move(tokens));
+  }
   Task<absl::StatusOr<std::vector<TokenRecord>>> ListUnseen(WallTime since, int skip, int limit) override {
     return real_.ListUnseen(since, skip, limit);
   }

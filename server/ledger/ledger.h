@@ -250,6 +250,9 @@ class Ledger {
 
   // ACTIVE rows from before `since` that RecordSeen has not written since then, the stalest first.
   virtual Task<absl::StatusOr<std::vector<TokenRecord>>> ListUnseen(WallTime since, int skip, int limit) = 0;
+  // The upstream ids of those among these tokens (number and name) that are ACTIVE rows'.
+  virtual Task<absl::StatusOr<std::vector<std::int64_t>>> ActiveAmong(std::string instance,
+                                                                      std::vector<MadeUpstream> tokens) = 0;
   // The targets of ACTIVE rows, each once, in an order of their own.
   virtual Task<absl::StatusOr<std::vector<ResolvedTarget>>> ActiveTargets(std::optional<ResolvedTarget> after,
                                                                           int limit) = 0;

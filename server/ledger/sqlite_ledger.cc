@@ -158,6 +158,14 @@ class SqliteLedger final : public Ledger {
     return reader_.Run<Counts>([](Transaction& transaction) { return CountRows(transaction); });
   }
 
+  Task<absl::StatusOr<std::vector<std::int64_t>>> ActiveAmong(std::string instance,
+                                                              std::vector<MadeUpstream> tokens) override {
+    return reader_.Run<std::vector<std::int64_t>>(
+        [instance = std::move(instance), tokens = std::move(tokens)](Transaction& transaction) {
+          return ActiveRowsAmong(transaction, instance, tokens);
+        });
+  }
+
   Task<absl::StatusOr<std::vector<TokenRecord>>> ListUnseen(WallTime since, int skip, int limit) override {
     return reader_.Run<std::vector<TokenRecord>>(
         [since, skip, limit](Transaction& transaction) { return ListUnseenRows(transaction, since, skip, limit); });

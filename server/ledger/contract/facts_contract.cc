@@ -32,6 +32,22 @@ std::vector<TokenId> LedgerContract::Unseen(WallTime since, int skip, int limit)
   return ids;
 }
 
+TEST_P(LedgerContract, ActiveAmongKnowsNumberAndName) {
+  const Token active = Active();
+  const Token revoking = Active();
+  ASSERT_EQ(Wait(ledger_->RequestRevocation(revoking.id, "ci")).status(), absl::OkStatus());
+  const auto made = [](const Token& token, const std::string& name) {
+    return MadeUpstream{token.upstream_id, token.upstream_user_id, name, std::nullopt};
+  };
+  const absl::StatusOr<std::vector<std::int64_t>> found = Wait(ledger_->ActiveAmong(
+      "main", {made(active, active.upstream_name), made(revoking, revoking.upstream_name), made(Token(), "unknown")}));
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(*found, std::vector<std::int64_t>{active.upstream_id});
+  EXPECT_TRUE(Wait(ledger_->ActiveAmong("main", {made(active, "another")}))->empty());
+  EXPECT_TRUE(Wait(ledger_->ActiveAmong("other", {made(active, active.upstream_name)}))->empty());
+  EXPECT_TRUE(Wait(ledger_->ActiveAmong("main", {}))->empty());
+}
+
 TakeInSpec LedgerContract::SpecFor(const SeenToken& seen, bool revoke) {
   TakeInSpec spec;
   spec.token = Spec().token;
