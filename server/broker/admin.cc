@@ -17,8 +17,8 @@ absl::Status AdmitAdmin(Core& core, const Caller& caller, std::string_view metho
   }
   AccessRequest request;
   request.verb = verb;
-  const std::string id = NoteRefusal(core, caller, method, request, nullptr, decision, *policy);
-  return WithMeta(decision.status, "decision_id", id);
+  const NotedRefusal noted = NoteRefusal(core, caller, method, request, nullptr, decision, *policy);
+  return WithMeta(decision.status, "decision_id", noted.id);
 }
 
 Task<absl::StatusOr<std::vector<AuditRecord>>> ReadAuditPage(Core* core, Caller caller, AuditQuery query) {

@@ -35,15 +35,17 @@ CreateRequest Bent(CreateRequest asked, const AccessRequest& access, const Acces
 }
 
 // Notes the decision, and says what the caller may know of it.
-AccessAnswer AnswerFor(Core& core, const Caller& caller, const AccessRequest& access, const TargetFacts* facts,
-                       const Decision& decision, const Policy& policy) {
+AccessAnswer AnswerFor(Core& core, const Caller& caller, const CreateRequest& request, const AccessRequest& access,
+                       const TargetFacts* facts, const Decision& decision, const Policy& policy) {
   AccessAnswer answer;
   answer.policy_version = policy.version();
   answer.allowed = decision.status.ok();
   if (!answer.allowed) {
     answer.reason = ReasonOf(decision.status);
     answer.message = std::string(decision.status.message());
-    answer.decision_id = NoteRefusal(core, caller, "CheckAccess", access, facts, decision, policy);
+    NotedRefusal noted = NoteRefusal(core, caller, "CheckAccess", access, facts, decision, policy);
+    answer.decision_id = std::move(noted.id);
+    if (noted.closest.has_value()) answer.closest = Bent(request, access, *noted.closest);
     return answer;
   }
   answer.reason = "GRANTED";
@@ -71,7 +73,7 @@ Task<absl::StatusOr<AccessAnswer>> CheckAccess(Core* core, CallContext call, Cal
   const std::shared_ptr<const Policy> policy = core->parts.policies.Current();
   if (IsAdmin(question.verb)) {
     const Decision decision = policy->DecideAdmin(caller, question.verb, now);
-    co_return AnswerFor(*core, caller, AccessOf(request, question.verb, now), nullptr, decision, *policy);
+    co_return AnswerFor(*core, caller, request, AccessOf(request, question.verb, now), nullptr, decision, *policy);
   }
   request.target.instance = core->options.instance;
   const AccessRequest access = AccessOf(request, question.verb, now);
@@ -92,11 +94,7 @@ Task<absl::StatusOr<AccessAnswer>> CheckAccess(Core* core, CallContext call, Cal
   }
   if (decision.status.ok() && facts.has_value()) decision = policy->Decide(caller, access, *facts);
   const TargetFacts* const known = facts.has_value() ? &*facts : nullptr;
-  AccessAnswer answer = AnswerFor(*core, caller, access, known, decision, *policy);
-  if (answer.allowed) co_return answer;
-  const std::optional<AccessRequest> closest = policy->Closest(caller, access, known);
-  if (closest.has_value()) answer.closest = Bent(std::move(request), access, *closest);
-  co_return answer;
+  co_return AnswerFor(*core, caller, request, access, known, decision, *policy);
 }
 
 }  // namespace tokenbroker

@@ -121,7 +121,7 @@ TEST_F(CheckAccessTest, AnInstantStaysIfItNeedNotChange) {
 
 TEST_F(CheckAccessTest, ADecisionIdTiesAnswerAndAudit) {
   CreateRequest request = UserToken();
-  request.scopes = {"k8s_proxy"};
+  request.scopes = {"read_api", "k8s_proxy"};
   const absl::StatusOr<AccessAnswer> answer = Check(request);
   ASSERT_TRUE(answer.ok());
   const absl::Status created = Create(request).status();
@@ -133,6 +133,11 @@ TEST_F(CheckAccessTest, ADecisionIdTiesAnswerAndAudit) {
   ASSERT_EQ(refusals.size(), 2u);
   EXPECT_NE(refusals[0].find("\"decision_id\":\"" + answer->decision_id + "\""), std::string::npos) << refusals[0];
   EXPECT_NE(refusals[0].find("\"method\":\"CheckAccess\""), std::string::npos);
+  // Both say what would have been allowed instead, though only the question's answer does.
+  ASSERT_TRUE(answer->closest.has_value());
+  for (const std::string& refusal : refusals) {
+    EXPECT_NE(refusal.find("\"closest\":\"scopes read_api\""), std::string::npos) << refusal;
+  }
   EXPECT_NE(refusals[1].find("\"decision_id\":\"" + meta[0].second + "\""), std::string::npos) << refusals[1];
 }
 
@@ -169,7 +174,7 @@ TEST_F(CheckAccessTest, TheLogHasTheDecisionTheRuleAndWhatWasMissing) {
   EXPECT_NE(log.text.find("refused caller=ci method=CreateToken decision_id=" + MetaOf(refused).at(0).second +
                           " reason=NOT_GRANTED request=user:42 write_registry why=roles.maker.grants[0] "
                           "(/etc/broker/policy.yaml:roles.maker.grants[0]) does not grant the scope write_registry "
-                          "policy=v7\n"),
+                          "closest= policy=v7\n"),
             std::string::npos)
       << log.text;
   EXPECT_NE(log.text.find("audit mode caller=ci method=CreateToken would_have=allowed by roles.trial.grants[0] "),

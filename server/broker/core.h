@@ -51,10 +51,14 @@ std::string WouldHaveText(const Decision& decision);
 void NoteWouldHave(Core& core, const Caller& caller, std::string_view method, const Decision& decision,
                    const Policy& policy);
 
-// Counts and notes a refusal of the policy. Its decision id ties what the caller is told to the log and the audit.
-// `facts`: what GitLab said of the target; null if nothing.
-std::string NoteRefusal(Core& core, const Caller& caller, std::string_view method, const AccessRequest& request,
-                        const TargetFacts* facts, const Decision& decision, const Policy& policy);
+// A refusal of the policy as it was noted. The id ties what the caller is told to the log and the audit.
+struct NotedRefusal {
+  std::string id;
+  std::optional<AccessRequest> closest;  // See Policy::Closest.
+};
+// Counts a refusal, logs it and gives it to the audit. `facts`: what GitLab said of the target; null if nothing.
+NotedRefusal NoteRefusal(Core& core, const Caller& caller, std::string_view method, const AccessRequest& request,
+                         const TargetFacts* facts, const Decision& decision, const Policy& policy);
 // The same; returns what the caller is told.
 absl::Status Refuse(Core& core, const Caller& caller, std::string_view method, const AccessRequest& request,
                     const TargetFacts* facts, const Decision& decision, const Policy& policy);

@@ -5,7 +5,9 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_join.h"
 #include "server/base/error.h"
+#include "server/base/time_text.h"
 #include "server/broker/core.h"
 #include "server/policy/audited_request.h"
 
@@ -105,30 +107,61 @@ void NoteWouldHave(Core& core, const Caller& caller, std::string_view method, co
                                      {"policy", policy.version()}});
 }
 
-std::string NoteRefusal(Core& core, const Caller& caller, std::string_view method, const AccessRequest& request,
-                        const TargetFacts* facts, const Decision& decision, const Policy& policy) {
+namespace {
+
+// What the closest allowed request has otherwise: "scopes read_api, ttl 8h"; empty if there is none.
+std::string ClosestText(const AccessRequest& asked, const std::optional<AccessRequest>& closest) {
+  if (!closest.has_value()) return "";
+  std::string text;
+  const auto add = [&text](bool differs, std::string_view field, const std::string& value) {
+    if (!differs) return;
+    text += text.empty() ? "" : ", ";
+    text += field;
+    text += ' ';
+    text += value;
+  };
+  add(closest->target.ref != asked.target.ref, "target", ToText(closest->target));
+  add(closest->scopes != asked.scopes, "scopes", absl::StrJoin(closest->scopes, " "));
+  add(closest->access_level != asked.access_level, "access_level", std::to_string(closest->access_level));
+  add(closest->ttl != asked.ttl, "ttl", FormatDuration(closest->ttl));
+  add(closest->display_name != asked.display_name, "display_name", closest->display_name);
+  add(closest->labels != asked.labels, "labels", absl::StrJoin(closest->labels, " ", absl::PairFormatter("=")));
+  return text;
+}
+
+// The policy has nothing against what only a quota stands against.
+bool IsThePolicys(std::string_view reason) { return reason == "NOT_GRANTED" || reason == "TARGET_FORBIDDEN"; }
+
+}  // namespace
+
+NotedRefusal NoteRefusal(Core& core, const Caller& caller, std::string_view method, const AccessRequest& request,
+                         const TargetFacts* facts, const Decision& decision, const Policy& policy) {
   const std::string what = WhatIsAsked(request);
   const std::string reason = ReasonOf(decision.status);
-  const std::string id = MakeDecisionId(core.parts.random);
+  NotedRefusal noted;
+  noted.id = MakeDecisionId(core.parts.random);
+  if (IsThePolicys(reason)) noted.closest = policy.Closest(caller, request, facts);
+  const std::string closest = ClosestText(request, noted.closest);
   core.parts.metrics.Decided(false, reason);
   NoteWouldHave(core, caller, method, decision, policy);
   core.parts.log.Info("refused", {{"caller", caller.name},
                                   {"method", method},
-                                  {"decision_id", id},
+                                  {"decision_id", noted.id},
                                   {"reason", reason},
                                   {"request", what},
                                   {"why", decision.detail},
+                                  {"closest", closest},
                                   {"policy", policy.version()}});
   core.parts.ledger.NoteRefusal({caller.name, std::string(method), reason, what + ": " + decision.detail,
-                                 policy.version(), id, WouldHaveText(decision),
+                                 policy.version(), noted.id, WouldHaveText(decision), closest,
                                  AuditedRequestJson(caller, request, facts)});
-  return id;
+  return noted;
 }
 
 absl::Status Refuse(Core& core, const Caller& caller, std::string_view method, const AccessRequest& request,
                     const TargetFacts* facts, const Decision& decision, const Policy& policy) {
-  const std::string id = NoteRefusal(core, caller, method, request, facts, decision, policy);
-  return WithMeta(decision.status, "decision_id", id);
+  const NotedRefusal noted = NoteRefusal(core, caller, method, request, facts, decision, policy);
+  return WithMeta(decision.status, "decision_id", noted.id);
 }
 
 }  // namespace tokenbroker

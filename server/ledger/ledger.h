@@ -152,6 +152,7 @@ struct Refusal {
   std::string policy_version;
   std::string decision_id = {};  // That the caller was told, too.
   std::string would_have = {};   // What rules in audit mode would have decided; empty if they would not differ.
+  std::string closest = {};      // What the closest request that would be allowed has otherwise; empty: none.
   std::string request = {};      // As in Grounds.
 };
 

@@ -29,6 +29,7 @@ AuditEvent InFull(const Refusal& refusal, WallTime now) {
     body.Field("policy", refusal.policy_version);
     if (!refusal.decision_id.empty()) body.Field("decision_id", refusal.decision_id);
     if (!refusal.would_have.empty()) body.Field("would_have", refusal.would_have);
+    if (!refusal.closest.empty()) body.Field("closest", refusal.closest);
     if (!refusal.request.empty()) body.Raw("request", refusal.request);
   });
   return {now, "refusal", "", refusal.caller, body.Take()};

@@ -15,7 +15,7 @@ constexpr std::size_t kMaxDisplayName = 80;
 constexpr std::size_t kMaxLabelValue = 128;
 constexpr std::size_t kMaxLabels = 16;
 constexpr std::size_t kMaxScopes = 16;
-constexpr std::size_t kMaxOtherTargets = 1000;
+constexpr std::size_t kMaxOtherTargets = 100;
 
 // A request that is allowed, and how far it is from what was asked for.
 struct Proposal {

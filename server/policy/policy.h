@@ -130,7 +130,7 @@ class Policy {
   // For a create or rotate that is denied: the closest request that is allowed, with the fewest fields changed, then
   // the fewest scopes removed, then the longest ttl (if what was asked for is below a grant's min_ttl: the shortest).
   // It never asks for a scope or a level beyond what was asked for; a target is exchanged for one that a grant names in
-  // full (the first 1,000 of them are tried), never for one of which GitLab was asked. `facts`: those of the request's
+  // full (the first 100 of them are tried), never for one of which GitLab was asked. `facts`: those of the request's
   // own target, null if it is absent or GitLab was not asked. Nothing if there is no such request.
   virtual std::optional<AccessRequest> Closest(const Caller& caller, const AccessRequest& request,
                                                const TargetFacts* facts) const = 0;
