@@ -13,6 +13,8 @@ namespace tokenbroker {
 // Every row, by id. `vfs`: SQLite's name of the file system; empty: the machine's.
 absl::StatusOr<std::vector<TokenRecord>> ReadStoredRows(const std::string& path, const std::string& vfs);
 
+// The whole audit, each writer's events in their order.
+absl::StatusOr<std::vector<AuditEvent>> ReadStoredEvents(const std::string& path, const std::string& vfs);
 // Walks every audit chain; DATA_LOSS names the first record that does not fit.
 absl::Status VerifyStoredAudit(const std::string& path, const std::string& vfs);
 

@@ -25,4 +25,7 @@ std::vector<std::string> WhatIsWrong(When when, const Sky& sky, const Server& se
                                      const std::vector<TokenRecord>& rows,
                                      const std::vector<std::unique_ptr<Job>>& jobs, bool clock_stepped);
 
+// Which of the tokens that ended by their ttl did so before it, by the clock of the moment when that was decided.
+std::vector<std::string> EndedTooEarly(const std::vector<AuditEvent>& events);
+
 }  // namespace tokenbroker::sim

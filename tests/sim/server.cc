@@ -147,6 +147,10 @@ absl::StatusOr<std::vector<TokenRecord>> Server::Rows() const {
   return ReadStoredRows(Lab::LedgerPath(lab_.folder(), name_), disk_.vfs());
 }
 
+absl::StatusOr<std::vector<AuditEvent>> Server::Events() const {
+  return ReadStoredEvents(Lab::LedgerPath(lab_.folder(), name_), disk_.vfs());
+}
+
 absl::Status Server::VerifyAudit() const {
   return VerifyStoredAudit(Lab::LedgerPath(lab_.folder(), name_), disk_.vfs());
 }

@@ -58,6 +58,7 @@ class Server {
 
   absl::StatusOr<std::vector<TokenRecord>> Rows() const;
   absl::Status VerifyAudit() const;
+  absl::StatusOr<std::vector<AuditEvent>> Events() const;
 
  private:
   void BuryProcess();

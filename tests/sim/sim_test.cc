@@ -6,6 +6,8 @@
 #include <set>
 #include <string>
 
+#include "server/base/time_text.h"
+#include "tests/sim/invariants.h"
 #include "tests/sim/world.h"
 
 namespace tokenbroker::sim {
@@ -35,6 +37,15 @@ TEST(Sim, ThePromisesHold) {
                              "LEDGER_UNAVAILABLE", "UPSTREAM_TOO_LATE", "UPSTREAM_MISMATCH"}) {
     EXPECT_TRUE(reached.contains(answer)) << answer;
   }
+}
+
+TEST(Sim, AnEndBeforeItsTimeIsFoundInTheAudit) {
+  const std::string body = R"({"from":"ACTIVE","to":"REVOKING","reason":"TTL","expire_time":"2025-11-24T16:01:18.5Z"})";
+  const WallTime end = *ParseRfc3339("2025-11-24T16:01:18.5Z");
+  EXPECT_TRUE(EndedTooEarly({{end, "token.revoking", "a", "ci", body}}).empty());
+  EXPECT_EQ(EndedTooEarly({{end - Duration(1), "token.revoking", "a", "ci", body}}).size(), 1u);
+  EXPECT_EQ(EndedTooEarly({{end, "token.revoking", "a", "ci", R"({"reason":"TTL"})"}}).size(), 1u);
+  EXPECT_TRUE(EndedTooEarly({{end - Duration(1), "token.revoking", "a", "ci", R"({"reason":"REQUESTED"})"}}).empty());
 }
 
 TEST(Sim, TheSameSeedIsTheSameWorld) {

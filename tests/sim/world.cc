@@ -210,6 +210,11 @@ class World {
       if (when == When::kQuiet) {
         const absl::Status audit = server->VerifyAudit();
         if (!audit.ok()) result_.wrong.push_back(Stamp() + "audit: " + std::string(audit.message()));
+        const absl::StatusOr<std::vector<AuditEvent>> events = server->Events();
+        if (!events.ok()) result_.wrong.push_back(Stamp() + std::string(events.status().message()));
+        for (const std::string& each : EndedTooEarly(events.value_or(std::vector<AuditEvent>()))) {
+          result_.wrong.push_back(Stamp() + each);
+        }
       }
       for (const TokenRecord& row : *rows) {
         result_.reached.insert(std::string(row.pending ? "PENDING " : "") + std::string(NameOf(row.token.state)) + ' ' +
