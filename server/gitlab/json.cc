@@ -64,7 +64,7 @@ bool ReadToken(ondemand::object object, UpstreamToken& token) {
     const std::string_view key = field.unescaped_key();
     if (key != "token") ReadTokenField(key, field.value(), token);
   }
-  return token.id != 0;
+  return token.id > 0;
 }
 
 // The text between the quotes, where it stands: nothing of it is copied into a buffer of the parser.
@@ -88,7 +88,7 @@ bool ReadUser(ondemand::object object, UpstreamUser& user) {
     if (key == "is_admin") user.is_admin = !value.is_null() && bool(value.get_bool());
   }
   user.active = user.active && !locked;
-  return user.id != 0 && !user.username.empty();
+  return user.id > 0 && !user.username.empty();
 }
 
 template <typename T, typename ReadOne>
@@ -136,7 +136,7 @@ std::optional<Minted> ParseMinted(std::string& body) {
       const std::optional<std::string_view> secret = RawText(value);
       if (secret.has_value()) minted.secret = Secret(*secret);
     }
-    return minted.token.id != 0 && !minted.secret.empty();
+    return minted.token.id > 0 && !minted.secret.empty();
   });
   Wipe(text);
   return good ? std::optional(std::move(minted)) : std::nullopt;
@@ -150,7 +150,7 @@ std::optional<UpstreamProject> ParseProject(std::string body) {
       if (key == "id") project.id = field.value().get_int64();
       if (key == "path_with_namespace") project.full_path = TextOr(field.value());
     }
-    return project.id != 0 && !project.full_path.empty();
+    return project.id > 0 && !project.full_path.empty();
   });
   return good ? std::optional(std::move(project)) : std::nullopt;
 }

@@ -101,6 +101,18 @@ TEST(JsonTest, WhatIsNotTheShapeIsRefused) {
   EXPECT_FALSE(ParseToken(std::string(100'000, '[')).has_value());
 }
 
+TEST(JsonTest, ANumberBelowOneIsNobodys) {
+  for (const char* id : {"0", "-7"}) {
+    const std::string head = R"({"id":)" + std::string(id);
+    std::string minted = head + R"(,"token":"glpat-x"})";
+    EXPECT_FALSE(ParseMinted(minted).has_value());
+    EXPECT_FALSE(ParseToken(head + R"(,"name":"x"})").has_value());
+    EXPECT_FALSE(ParseTokens('[' + head + "}]").has_value());
+    EXPECT_FALSE(ParseProject(head + R"(,"path_with_namespace":"a/b"})").has_value());
+    EXPECT_FALSE(ParseUser(head + R"(,"username":"x"})").has_value());
+  }
+}
+
 TEST(JsonTest, ListsAreWholeOrNothing) {
   const std::string one = WithoutSecret(kMinted18);
   const std::string other = WithoutSecret(kMinted17);

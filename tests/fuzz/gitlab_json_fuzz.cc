@@ -11,11 +11,13 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace tokenbroker;  // NOLINT(google-build-using-namespace): one function
   const std::string text(reinterpret_cast<const char*>(data), size);
-  (void)ParseToken(text);
-  (void)ParseTokens(text);
-  (void)ParseProject(text);
-  (void)ParseUser(text);
-  (void)ParseUsers(text);
+  const auto has_number = [](const auto& each) { return each.id > 0; };
+  const auto all_have = [&](const auto& list) { return std::all_of(list.begin(), list.end(), has_number); };
+  if (const auto token = ParseToken(text)) fuzz::Check(has_number(*token), "a token that was read has a number");
+  if (const auto tokens = ParseTokens(text)) fuzz::Check(all_have(*tokens), "each token of a list has a number");
+  if (const auto project = ParseProject(text)) fuzz::Check(has_number(*project), "a project has a number");
+  if (const auto user = ParseUser(text)) fuzz::Check(has_number(*user), "a user has a number");
+  if (const auto users = ParseUsers(text)) fuzz::Check(all_have(*users), "each user of a list has a number");
   (void)ParseSettings(text);
   (void)ParseVersion(text);
   (void)ParseError(text);
