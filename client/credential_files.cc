@@ -143,7 +143,7 @@ absl::Status ReadCertificate(const CredentialPaths& paths, Credentials& read) {
   return absl::OkStatus();
 }
 
-// What RFC 6750 allows in a header: gRPC ends the process over some of what it does not.
+// Visible ASCII: more than RFC 6750 allows in the header, and nothing that could break it.
 bool IsBearer(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char each) { return each > ' ' && each < 0x7f; });
 }

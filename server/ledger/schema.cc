@@ -10,7 +10,7 @@ namespace {
 
 // Times are microseconds since 1970 UTC. Columns are named as the fields of Token and TokenRecord are; scopes are
 // separated by blanks, labels and captures are "key<TAB>value<LF>" (neither can hold a control character).
-constexpr char kVersion1[] = R"sql(
+constexpr char kTables[] = R"sql(
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
 CREATE TABLE tokens (
@@ -114,6 +114,13 @@ CREATE INDEX events_token ON events (token_id) WHERE token_id != '';
 CREATE INDEX events_time ON events (time);
 )sql";
 
+// From version 1: how the owners of its tokens were recognised is not known.
+constexpr char kToVersion2[] = R"sql(
+ALTER TABLE tokens ADD COLUMN owner_rule TEXT NOT NULL DEFAULT '';
+ALTER TABLE tokens ADD COLUMN owner_captures TEXT NOT NULL DEFAULT '';
+UPDATE meta SET value = '2' WHERE key = 'schema';
+)sql";
+
 absl::StatusOr<std::optional<std::string>> ReadMeta(SqliteDb& db, std::string_view key) {
   absl::StatusOr<Statement> select = db.Prepare("SELECT value FROM meta WHERE key = ?");
   if (!select.ok()) return select.status();
@@ -135,7 +142,7 @@ absl::StatusOr<bool> HasTables(SqliteDb& db) {
 }
 
 absl::Status Create(SqliteDb& db, const std::string& broker) {
-  absl::Status done = db.Execute(kVersion1);
+  absl::Status done = db.Execute(kTables);
   if (done.ok()) done = WriteMeta(db, "schema", std::to_string(kSchemaVersion));
   if (done.ok()) done = WriteMeta(db, "broker", broker);
   if (done.ok()) done = WriteMeta(db, "last_batch", "");
@@ -144,7 +151,10 @@ absl::Status Create(SqliteDb& db, const std::string& broker) {
 
 }  // namespace
 
-absl::StatusOr<std::string> BrokerOf(SqliteDb& db, const std::string& path) {
+namespace {
+
+// 0: none that can be read.
+absl::StatusOr<int> VersionOf(SqliteDb& db) {
   const absl::StatusOr<std::optional<std::string>> version_text = ReadMeta(db, "schema");
   if (!version_text.ok()) return version_text.status();
   int version = 0;
@@ -152,8 +162,16 @@ absl::StatusOr<std::string> BrokerOf(SqliteDb& db, const std::string& path) {
     const std::string& text = **version_text;
     std::from_chars(text.data(), text.data() + text.size(), version);
   }
-  if (version != kSchemaVersion) {
-    return absl::FailedPreconditionError(absl::StrCat("the ledger ", path, " has schema version ", version,
+  return version;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> BrokerOf(SqliteDb& db, const std::string& path) {
+  const absl::StatusOr<int> version = VersionOf(db);
+  if (!version.ok()) return version.status();
+  if (*version != kSchemaVersion) {
+    return absl::FailedPreconditionError(absl::StrCat("the ledger ", path, " has schema version ", *version,
                                                       "; this program knows version ", kSchemaVersion,
                                                       ". Start the program that wrote it, or a newer one"));
   }
@@ -164,7 +182,15 @@ absl::StatusOr<std::string> BrokerOf(SqliteDb& db, const std::string& path) {
 
 namespace {
 
+absl::Status Upgrade(SqliteDb& db) {
+  const absl::StatusOr<int> version = VersionOf(db);
+  if (!version.ok()) return version.status();
+  return *version == 1 ? db.Execute(kToVersion2) : absl::OkStatus();
+}
+
 absl::Status Check(SqliteDb& db, const std::string& path, const std::string& broker) {
+  const absl::Status upgraded = Upgrade(db);
+  if (!upgraded.ok()) return upgraded;
   const absl::StatusOr<std::string> owner = BrokerOf(db, path);
   if (!owner.ok()) return owner.status();
   if (*owner != broker) {

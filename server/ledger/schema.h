@@ -9,9 +9,10 @@
 
 namespace tokenbroker {
 
-inline constexpr int kSchemaVersion = 1;
+inline constexpr int kSchemaVersion = 2;
 
-// Makes the tables in an empty file and writes the broker's name into it; in a file that has them, checks both.
+// Makes the tables in an empty file and writes the broker's name into it; in a file that has them, checks both, and
+// brings those of an older program up to this version, in one transaction.
 // FAILED_PRECONDITION, naming what is wrong, for a schema newer than this program or for another broker's ledger.
 absl::Status PrepareSchema(SqliteDb& db, const std::string& path, const std::string& broker);
 

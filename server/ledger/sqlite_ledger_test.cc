@@ -98,14 +98,43 @@ TEST_F(SqliteLedgerTest, BelongsToOneBroker) {
   EXPECT_TRUE(Open().ok());
 }
 
+TEST_F(SqliteLedgerTest, ALedgerOfVersion1IsBroughtUp) {
+  IntentSpec old = Spec();
+  const TokenId id = old.token.id;
+  {
+    const auto ledger = Open();
+    ASSERT_TRUE(ledger.ok()) << ledger.status();
+    ASSERT_TRUE(loop_.Finish((*ledger)->Begin(std::move(old))).ok());
+  }
+  {
+    const auto db = SqliteDb::OpenWriter(path_, seconds(1));
+    ASSERT_TRUE(db.ok());
+    ASSERT_EQ((*db)->Execute("ALTER TABLE tokens DROP COLUMN owner_rule; ALTER TABLE tokens DROP COLUMN owner_captures;"
+                             "UPDATE meta SET value = '1' WHERE key = 'schema'"),
+              absl::OkStatus());
+  }
+  for (int start = 0; start < 2; ++start) {
+    const auto ledger = Open();
+    ASSERT_TRUE(ledger.ok()) << ledger.status();
+    const absl::StatusOr<TokenRecord> kept = loop_.Finish((*ledger)->Get(id));
+    ASSERT_TRUE(kept.ok()) << kept.status();
+    EXPECT_EQ(kept->token.owner_rule, "");
+    IntentSpec fresh = Spec();
+    fresh.token.owner_rule = "c{i}";
+    const TokenId fresh_id = fresh.token.id;
+    ASSERT_TRUE(loop_.Finish((*ledger)->Begin(std::move(fresh))).ok());
+    EXPECT_EQ(loop_.Finish((*ledger)->Get(fresh_id))->token.owner_rule, "c{i}");
+  }
+}
+
 TEST_F(SqliteLedgerTest, RefusesANewerSchema) {
   ASSERT_TRUE(Open().ok());
   {
     const auto db = SqliteDb::OpenWriter(path_, seconds(1));
-    ASSERT_TRUE((*db)->Execute("UPDATE meta SET value = '2' WHERE key = 'schema'").ok());
+    ASSERT_TRUE((*db)->Execute("UPDATE meta SET value = '3' WHERE key = 'schema'").ok());
   }
   const absl::Status newer = Open().status();
-  EXPECT_NE(std::string(newer.message()).find("schema version 2"), std::string::npos) << newer;
+  EXPECT_NE(std::string(newer.message()).find("schema version 3"), std::string::npos) << newer;
 }
 
 // What was durable when the process died is there for the next: its files are copied as they are, without a close.

@@ -163,7 +163,7 @@ struct Metrics::Families {
       CounterFamily("tokenbroker_policy_load_failures_total", "Policy files that could not be taken up.").Add({});
   Family<Gauge>& policy_info = GaugeFamily("tokenbroker_policy_info",
                                            "1 for the policy in force, by its version and the hash of its documents.");
-  std::mutex mutex;
+  std::mutex mutex;  // Of the next one.
   Gauge* policy_in_force = nullptr;
   Counter& connections_refused =
       CounterFamily("tokenbroker_connections_refused_total", "Connections closed at once, since too many were open.")

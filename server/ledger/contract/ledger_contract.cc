@@ -122,32 +122,6 @@ TEST_P(LedgerContract, AShortenedEndIsKept) {
   EXPECT_EQ(*Wait(ledger_->NextDue()), shorter);
 }
 
-TEST_P(LedgerContract, HowTheOwnerWasRecognisedIsKept) {
-  IntentSpec spec = Spec("team-blue");
-  spec.token.owner_rule = "team-{team}";
-  spec.token.owner_captures = {{"team", "blue"}, {"stage", "prod.eu"}};
-  const Token pending = Begin(std::move(spec));
-  Reopen();
-  const absl::StatusOr<TokenRecord> record = Wait(ledger_->Get(pending.id));
-  ASSERT_TRUE(record.ok()) << record.status();
-  EXPECT_EQ(record->token.owner_rule, "team-{team}");
-  EXPECT_EQ(record->token.owner_captures, pending.owner_captures);
-  EXPECT_EQ(record->token.owner_captures.size(), 2u);
-}
-
-TEST_P(LedgerContract, ARevocationForThePolicySaysWhoAndWhy) {
-  const Token token = Active();
-  const absl::StatusOr<TokenRecord> revoking = Wait(ledger_->RevokeForPolicy(token.id, "warden", "no grant"));
-  ASSERT_TRUE(revoking.ok()) << revoking.status();
-  EXPECT_EQ(revoking->token.revoke_reason, RevokeReason::kPolicy);
-  EXPECT_EQ(*Wait(ledger_->NextDue()), loop_.Now());
-  const auto records = Wait(ledger_->ReadAudit({}));
-  ASSERT_TRUE(records.ok());
-  const AuditEvent& event = records->back().event;
-  EXPECT_EQ(event.kind, "token.revoking");
-  EXPECT_NE(event.body.find("\"actor\":\"warden\",\"why\":\"no grant\""), std::string::npos) << event.body;
-}
-
 TEST_P(LedgerContract, AWishToRevokeWinsOverALaterAnswer) {
   const Token pending = Begin(Spec());
   const absl::StatusOr<TokenRecord> flagged = Wait(ledger_->RequestRevocation(pending.id, "ci"));
