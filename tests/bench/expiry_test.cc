@@ -51,11 +51,13 @@ class ExpiryTest : public testing::Test {
  private:
   static void CreateWhileAnyAreLeft(RpcLoad& load, const v1::CreateTokenRequest& request, int& left, std::mutex& mutex,
                                     const Done& done) {
+    bool is_one_left = false;
     {
       const std::lock_guard lock(mutex);
-      if (left == 0) return done("");
-      --left;
+      is_one_left = left > 0;
+      if (is_one_left) --left;
     }
+    if (!is_one_left) return done("");  // Not under the lock: with the last one, the mutex goes.
     load.Create(request, [&, done](const std::string& error) {
       if (!error.empty()) return done(error);
       CreateWhileAnyAreLeft(load, request, left, mutex, done);
