@@ -136,7 +136,10 @@ grpc::Status FakeBroker::CreateToken(grpc::ServerContext* context, const v1::Cre
   grpc::Status planned = Arrive(*context);
   if (!planned.ok()) return planned;
   *response->mutable_token() = request->token();
-  if (request->validate_only()) return grpc::Status::OK;
+  if (request->validate_only()) {
+    response->mutable_token()->set_state(v1::TOKEN_STATE_VALIDATED);
+    return grpc::Status::OK;
+  }
   Complete(*response->mutable_token(), tokens_.size() + 1);
   tokens_.push_front(response->token());
   response->set_secret(secret_);
@@ -144,13 +147,13 @@ grpc::Status FakeBroker::CreateToken(grpc::ServerContext* context, const v1::Cre
 }
 
 grpc::Status FakeBroker::GetToken(grpc::ServerContext* context, const v1::GetTokenRequest* request,
-                                  v1::GetTokenResponse* response) {
+                                  v1::Token* response) {
   const std::lock_guard lock(mutex_);
   grpc::Status planned = Arrive(*context);
   if (!planned.ok()) return planned;
   const v1::Token* found = Find(request->name());
   if (found == nullptr) return Refusal{grpc::NOT_FOUND, "TOKEN_NOT_FOUND", "no such token", {}, {}, {}}.ToGrpc();
-  *response->mutable_token() = *found;
+  *response = *found;
   return grpc::Status::OK;
 }
 
@@ -172,7 +175,7 @@ grpc::Status FakeBroker::ListTokens(grpc::ServerContext* context, const v1::List
 }
 
 grpc::Status FakeBroker::RevokeToken(grpc::ServerContext* context, const v1::RevokeTokenRequest* request,
-                                     v1::RevokeTokenResponse* response) {
+                                     v1::Token* response) {
   const std::lock_guard lock(mutex_);
   grpc::Status planned = Arrive(*context);
   if (!planned.ok()) return planned;
@@ -180,7 +183,7 @@ grpc::Status FakeBroker::RevokeToken(grpc::ServerContext* context, const v1::Rev
   if (found == nullptr) return Refusal{grpc::NOT_FOUND, "TOKEN_NOT_FOUND", "no such token", {}, {}, {}}.ToGrpc();
   found->set_state(v1::TOKEN_STATE_REVOKED);
   found->set_revoke_reason(v1::REVOKE_REASON_REQUESTED);
-  *response->mutable_token() = *found;
+  *response = *found;
   return grpc::Status::OK;
 }
 

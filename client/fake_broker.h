@@ -95,12 +95,11 @@ class FakeBroker final : public v1::TokenService::Service {
  private:
   grpc::Status CreateToken(grpc::ServerContext* context, const v1::CreateTokenRequest* request,
                            v1::CreateTokenResponse* response) override;
-  grpc::Status GetToken(grpc::ServerContext* context, const v1::GetTokenRequest* request,
-                        v1::GetTokenResponse* response) override;
+  grpc::Status GetToken(grpc::ServerContext* context, const v1::GetTokenRequest* request, v1::Token* response) override;
   grpc::Status ListTokens(grpc::ServerContext* context, const v1::ListTokensRequest* request,
                           v1::ListTokensResponse* response) override;
   grpc::Status RevokeToken(grpc::ServerContext* context, const v1::RevokeTokenRequest* request,
-                           v1::RevokeTokenResponse* response) override;
+                           v1::Token* response) override;
   grpc::Status GetCaller(grpc::ServerContext* context, const v1::GetCallerRequest* request,
                          v1::GetCallerResponse* response) override;
   // Allows what asks for read_user alone, and proposes that.

@@ -47,10 +47,10 @@ class GrpcTokenClient final : public TokenClient {
   absl::StatusOr<v1::Token> Get(const std::string& name, Deadline deadline) override {
     v1::GetTokenRequest request;
     request.set_name(name);
-    v1::GetTokenResponse response;
-    const absl::Status end = Call(&Connection::Stub::GetToken, request, response, deadline);
+    v1::Token token;
+    const absl::Status end = Call(&Connection::Stub::GetToken, request, token, deadline);
     if (!end.ok()) return end;
-    return std::move(*response.mutable_token());
+    return token;
   }
 
   absl::StatusOr<TokenPage> List(const ListOptions& options, Deadline deadline) override {
@@ -73,10 +73,10 @@ class GrpcTokenClient final : public TokenClient {
   absl::StatusOr<v1::Token> Revoke(const std::string& name, Deadline deadline) override {
     v1::RevokeTokenRequest request;
     request.set_name(name);
-    v1::RevokeTokenResponse response;
-    const absl::Status end = Call(&Connection::Stub::RevokeToken, request, response, deadline);
+    v1::Token token;
+    const absl::Status end = Call(&Connection::Stub::RevokeToken, request, token, deadline);
     if (!end.ok()) return end;
-    return std::move(*response.mutable_token());
+    return token;
   }
 
   absl::StatusOr<v1::Caller> GetCaller(Deadline deadline) override {

@@ -74,23 +74,6 @@ void ReadExpiration(const v1::Token& token, CreateRequest& request, Violations& 
   }
 }
 
-void RefuseOutputOnly(const v1::Token& token, Violations& violations) {
-  const auto refuse = [&](bool set, const char* field) {
-    if (set) violations.push_back({std::string("token.") + field, "is output only and must not be set"});
-  };
-  refuse(!token.name().empty(), "name");
-  refuse(token.state() != v1::TOKEN_STATE_UNSPECIFIED, "state");
-  refuse(token.revoke_reason() != v1::REVOKE_REASON_UNSPECIFIED, "revoke_reason");
-  refuse(!token.owner().empty(), "owner");
-  refuse(!token.predecessor().empty(), "predecessor");
-  refuse(!token.successor().empty(), "successor");
-  refuse(token.has_upstream(), "upstream");
-  refuse(token.has_create_time(), "create_time");
-  refuse(token.has_revoke_time(), "revoke_time");
-  refuse(token.has_last_used_time(), "last_used_time");
-  refuse(token.has_reconcile_time(), "reconcile_time");
-}
-
 void RefuseFloods(const v1::Token& token, Violations& violations) {
   const auto refuse = [&](int entries, const char* field) {
     if (entries <= kEntriesMax) return;
@@ -100,9 +83,9 @@ void RefuseFloods(const v1::Token& token, Violations& violations) {
   refuse(token.labels_size(), "token.labels");
 }
 
-// A token as it is to be: what a caller may set.
+// A token as it is to be: what a caller may set. Output-only fields are ignored (AIP-203): a token that was read can be
+// changed and sent, and a field that a later version adds breaks no client.
 void ReadSpec(const v1::Token& token, CreateRequest& request, Violations& violations) {
-  RefuseOutputOnly(token, violations);
   ReadTarget(token.target(), request.target, violations);
   RefuseFloods(token, violations);
   ReadExpiration(token, request, violations);
@@ -272,8 +255,7 @@ void FromToken(const Token& token, v1::Token& out) {
   out.set_access_level(token.access_level);
   FromTime(token.expire_time, *out.mutable_expire_time());
   for (const auto& [key, value] : token.labels) (*out.mutable_labels())[key] = value;
-  // A token that was only checked has no state.
-  if (!token.id.empty()) out.set_state(ToProto(token.state));
+  out.set_state(token.id.empty() ? v1::TOKEN_STATE_VALIDATED : ToProto(token.state));
   out.set_revoke_reason(ToProto(token.revoke_reason));
   out.set_owner("callers/" + token.owner);
   if (!token.predecessor.empty()) out.set_predecessor(ResourceName(token.predecessor));

@@ -81,11 +81,6 @@ TEST(ConvertTest, RefusesWhatAMessageCannotMean) {
        [](auto& r) {
          for (int i = 0; i < 300; ++i) (*r.mutable_token()->mutable_labels())[std::to_string(i)] = "x";
        }},
-      {"token.name", [](auto& r) { r.mutable_token()->set_name("tokens/x"); }},
-      {"token.state", [](auto& r) { r.mutable_token()->set_state(v1::TOKEN_STATE_ACTIVE); }},
-      {"token.owner", [](auto& r) { r.mutable_token()->set_owner("callers/root"); }},
-      {"token.upstream", [](auto& r) { r.mutable_token()->mutable_upstream()->set_id(1); }},
-      {"token.create_time", [](auto& r) { r.mutable_token()->mutable_create_time()->set_seconds(1); }},
   };
   for (const BadCase& each : cases) {
     v1::CreateTokenRequest request = Good();
@@ -95,6 +90,45 @@ TEST(ConvertTest, RefusesWhatAMessageCannotMean) {
     ASSERT_FALSE(FieldsOf(status).empty());
     EXPECT_EQ(FieldsOf(status)[0].field, each.field);
   }
+}
+
+TEST(ConvertTest, OutputOnlyFieldsAreIgnored) {
+  Token stored;
+  stored.id = std::string(26, 'a');
+  stored.owner = "root";
+  stored.display_name = "scan";
+  stored.target = {"main", TargetKind::kProject, 7, "acme/payments"};
+  stored.scopes = {"read_api"};
+  stored.access_level = 20;
+  stored.labels["team"] = "x";
+  stored.state = TokenState::kRevoked;
+  stored.revoke_reason = RevokeReason::kRequested;
+  stored.predecessor = std::string(26, 'b');
+  stored.successor = std::string(26, 'c');
+  stored.upstream_id = 9;
+  stored.upstream_name = "scan [tb:x:y]";
+  stored.create_time = FromMicros(1);
+  stored.expire_time = FromMicros(2'000'000);
+  stored.revoke_time = FromMicros(3);
+  stored.last_used_time = FromMicros(4);
+  stored.reconcile_time = FromMicros(5);
+  v1::CreateTokenRequest request;
+  FromToken(stored, *request.mutable_token());                            // Get,
+  request.mutable_token()->set_display_name("scan 2");                    // change,
+  const absl::StatusOr<CreateRequest> create = ToCreateRequest(request);  // create.
+  ASSERT_TRUE(create.ok()) << create.status();
+  EXPECT_EQ(create->display_name, "scan 2");
+  EXPECT_EQ(create->target.ref, "acme/payments");
+  EXPECT_EQ(create->scopes, stored.scopes);
+  EXPECT_EQ(create->labels, stored.labels);
+  EXPECT_EQ(create->expire_time, stored.expire_time);
+}
+
+TEST(ConvertTest, AValidatedTokenHasAStateOfItsKind) {
+  v1::Token out;
+  FromToken(Token(), out);
+  EXPECT_EQ(out.state(), v1::TOKEN_STATE_VALIDATED);
+  EXPECT_EQ(out.name(), "");
 }
 
 TEST(ConvertTest, NamesAreExact) {

@@ -29,7 +29,7 @@ TEST_F(RpcTest, TooMuchIsRefusedAndTheConnectionGoesOn) {
   v1::GetCallerResponse response;
   v1::RevokeTokenRequest large;
   large.set_name(std::string(300 << 10, 'x'));
-  v1::RevokeTokenResponse revoked;
+  v1::Token revoked;
   EXPECT_EQ(Call(*stub, &Stub::RevokeToken, large, revoked).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
   ASSERT_TRUE(Call(*stub, &Stub::GetCaller, v1::GetCallerRequest(), response).ok());
 

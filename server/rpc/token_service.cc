@@ -25,7 +25,7 @@ grpc::ServerUnaryReactor* TokenService::CreateToken(grpc::CallbackServerContext*
 }
 
 grpc::ServerUnaryReactor* TokenService::GetToken(grpc::CallbackServerContext* context,
-                                                 const v1::GetTokenRequest* request, v1::GetTokenResponse* response) {
+                                                 const v1::GetTokenRequest* request, v1::Token* response) {
   const std::shared_ptr<UnaryCall> call = reception_.Begin(*context, "GetToken", *request);
   const absl::StatusOr<Caller> caller = reception_.Admit(*context, call->place());
   if (!caller.ok()) return call->Fail(caller.status());
@@ -33,8 +33,7 @@ grpc::ServerUnaryReactor* TokenService::GetToken(grpc::CallbackServerContext* co
   if (!id.ok()) return reception_.Refuse(*call, "GetToken", *caller, id.status());
   return call->Run<Token>(
       reception_.broker().scope(), reception_.broker().Get(*caller, *id),
-      [response](const Token& token) { FromToken(token, *response->mutable_token()); },
-      reception_.Logged("GetToken", *caller));
+      [response](const Token& token) { FromToken(token, *response); }, reception_.Logged("GetToken", *caller));
 }
 
 grpc::ServerUnaryReactor* TokenService::ListTokens(grpc::CallbackServerContext* context,
@@ -53,8 +52,7 @@ grpc::ServerUnaryReactor* TokenService::ListTokens(grpc::CallbackServerContext* 
 }
 
 grpc::ServerUnaryReactor* TokenService::RevokeToken(grpc::CallbackServerContext* context,
-                                                    const v1::RevokeTokenRequest* request,
-                                                    v1::RevokeTokenResponse* response) {
+                                                    const v1::RevokeTokenRequest* request, v1::Token* response) {
   const std::shared_ptr<UnaryCall> call = reception_.Begin(*context, "RevokeToken", *request);
   const absl::StatusOr<Caller> caller = reception_.Admit(*context, call->place());
   if (!caller.ok()) return call->Fail(caller.status());
@@ -62,8 +60,7 @@ grpc::ServerUnaryReactor* TokenService::RevokeToken(grpc::CallbackServerContext*
   if (!id.ok()) return reception_.Refuse(*call, "RevokeToken", *caller, id.status());
   return call->Run<Token>(
       reception_.broker().scope(), reception_.broker().Revoke(call->context(), *caller, *id),
-      [response](const Token& token) { FromToken(token, *response->mutable_token()); },
-      reception_.Logged("RevokeToken", *caller));
+      [response](const Token& token) { FromToken(token, *response); }, reception_.Logged("RevokeToken", *caller));
 }
 
 grpc::ServerUnaryReactor* TokenService::GetCaller(grpc::CallbackServerContext* context,

@@ -18,10 +18,9 @@ inline constexpr auto kCreate =
     static_cast<grpc::Status (Stub::*)(grpc::ClientContext*, const v1::CreateTokenRequest&, v1::CreateTokenResponse*)>(
         &Stub::CreateToken);
 inline constexpr auto kGet =
-    static_cast<grpc::Status (Stub::*)(grpc::ClientContext*, const v1::GetTokenRequest&, v1::GetTokenResponse*)>(
-        &Stub::GetToken);
+    static_cast<grpc::Status (Stub::*)(grpc::ClientContext*, const v1::GetTokenRequest&, v1::Token*)>(&Stub::GetToken);
 inline constexpr auto kRevoke =
-    static_cast<grpc::Status (Stub::*)(grpc::ClientContext*, const v1::RevokeTokenRequest&, v1::RevokeTokenResponse*)>(
+    static_cast<grpc::Status (Stub::*)(grpc::ClientContext*, const v1::RevokeTokenRequest&, v1::Token*)>(
         &Stub::RevokeToken);
 inline constexpr auto kList =
     static_cast<grpc::Status (Stub::*)(grpc::ClientContext*, const v1::ListTokensRequest&, v1::ListTokensResponse*)>(

@@ -85,14 +85,26 @@ INSTANTIATE_TEST_SUITE_P(
                 request.mutable_token()->mutable_ttl()->set_seconds(std::numeric_limits<std::int64_t>::max());
               },
               "FIELD_INVALID"},
-        Trick{"OwnerOfSomebodyElse", [](auto& request) { request.mutable_token()->set_owner("callers/twin"); },
-              "FIELD_INVALID"},
-        Trick{"StateOfItsOwnChoice", [](auto& request) { request.mutable_token()->set_state(v1::TOKEN_STATE_ACTIVE); },
-              "FIELD_INVALID"},
         Trick{"AnotherInstance",
               [](auto& request) { request.mutable_token()->mutable_target()->set_instance("elsewhere"); },
               "FIELD_INVALID"}),
     [](const auto& info) { return info.param.name; });
+
+// --- Output-only fields ---
+
+TEST_F(AccessTest, AnOwnerOrStateInARequestChangesNothing) {
+  v1::CreateTokenRequest request = ForProject("acme/payments");
+  v1::Token& token = *request.mutable_token();
+  token.set_name("tokens/00000000000000000000000000");
+  token.set_owner("callers/twin");
+  token.set_state(v1::TOKEN_STATE_REVOKED);
+  token.mutable_upstream()->set_id(1);
+  const v1::Token made = Made(request);
+  EXPECT_NE(made.name(), token.name());
+  EXPECT_EQ(made.owner(), "callers/ci");
+  EXPECT_EQ(made.state(), v1::TOKEN_STATE_ACTIVE);
+  EXPECT_NE(made.upstream().id(), 1);
+}
 
 // --- Users ---
 

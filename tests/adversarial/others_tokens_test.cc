@@ -40,14 +40,14 @@ class OthersTokenTest : public AccessTest {
 };
 
 TEST_F(OthersTokenTest, IsReadLikeOneThatNeverWas) {
-  const auto theirs = Ask(kGet, v1::GetTokenRequest(), v1::GetTokenResponse(), theirs_);
-  EXPECT_EQ(theirs, Ask(kGet, v1::GetTokenRequest(), v1::GetTokenResponse(), nobodys_));
+  const auto theirs = Ask(kGet, v1::GetTokenRequest(), v1::Token(), theirs_);
+  EXPECT_EQ(theirs, Ask(kGet, v1::GetTokenRequest(), v1::Token(), nobodys_));
   EXPECT_EQ(theirs.second, 1);
 }
 
 TEST_F(OthersTokenTest, IsRevokedLikeOneThatNeverWas) {
-  const auto theirs = Ask(kRevoke, v1::RevokeTokenRequest(), v1::RevokeTokenResponse(), theirs_);
-  EXPECT_EQ(theirs, Ask(kRevoke, v1::RevokeTokenRequest(), v1::RevokeTokenResponse(), nobodys_));
+  const auto theirs = Ask(kRevoke, v1::RevokeTokenRequest(), v1::Token(), theirs_);
+  EXPECT_EQ(theirs, Ask(kRevoke, v1::RevokeTokenRequest(), v1::Token(), nobodys_));
 }
 
 TEST_F(OthersTokenTest, IsNoViolationThatWeMayRevoke) {
@@ -87,7 +87,7 @@ TEST_F(OthersTokenTest, IsNotReachedByItsNameInAnotherSpelling) {
                                   "callers/twin/" + theirs_, theirs_ + std::string("\0", 1)}) {
     v1::GetTokenRequest request;
     request.set_name(name);
-    v1::GetTokenResponse response;
+    v1::Token response;
     EXPECT_FALSE(Call(stub(), kGet, request, response).ok()) << name;
   }
 }
@@ -100,9 +100,9 @@ TEST_F(OthersTokenTest, IsNotGotByRepeatingItsRequest) {
   EXPECT_NE(first, second);
   v1::GetTokenRequest get;
   get.set_name(first);
-  v1::GetTokenResponse got;
+  v1::Token got;
   ASSERT_TRUE(Call(stub("twin"), kGet, get, got).ok());
-  EXPECT_EQ(got.token().state(), v1::TOKEN_STATE_ACTIVE);  // Nobody else's repeat replaces it.
+  EXPECT_EQ(got.state(), v1::TOKEN_STATE_ACTIVE);  // Nobody else's repeat replaces it.
   reads_ = gitlab_.reads();
 }
 
