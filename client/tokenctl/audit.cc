@@ -99,6 +99,7 @@ int Export(const ExportOptions& options, Shared& shared) {
   return exit_code;
 }
 
+// `message` has proper names: ReadAuditLines has checked them.
 AuditRecord RecordOf(const v1::AuditRecord& message) {
   AuditRecord record;
   record.writer = message.writer();
@@ -107,8 +108,8 @@ AuditRecord RecordOf(const v1::AuditRecord& message) {
   record.hash = absl::HexStringToBytes(message.hash());
   record.event.time = WallTime(seconds(message.time().seconds()) + Duration(message.time().nanos() / 1000));
   record.event.kind = message.kind();
-  record.event.token_id = message.token_id();
-  record.event.caller = message.caller();
+  record.event.token_id = ParseAuditedToken(message.token()).value_or("");
+  record.event.caller = ParseAuditedCaller(message.caller()).value_or("");
   record.event.body = message.body();
   return record;
 }

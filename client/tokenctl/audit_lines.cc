@@ -2,6 +2,8 @@
 
 #include <google/protobuf/util/json_util.h>
 
+#include "server/domain/audit_record.h"
+
 namespace tokenbroker::tokenctl {
 
 absl::StatusOr<std::string> AuditLine(const v1::AuditRecord& record) {
@@ -19,7 +21,8 @@ absl::Status ReadAuditLines(std::istream& in,
     if (line.empty()) continue;
     v1::AuditRecord record;
     if (!google::protobuf::util::JsonStringToMessage(line, &record).ok() || record.writer().empty() ||
-        record.seq() <= 0 || !record.has_time()) {
+        record.seq() <= 0 || !record.has_time() || !ParseAuditedToken(record.token()).has_value() ||
+        !ParseAuditedCaller(record.caller()).has_value()) {
       return absl::InvalidArgumentError("line " + std::to_string(number) + ": is no record of an audit");
     }
     const absl::Status taken = take(record, number);

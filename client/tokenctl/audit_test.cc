@@ -36,8 +36,8 @@ class AuditCommandTest : public testing::Test {
       record.mutable_time()->set_seconds(1'764'000'000);
       record.mutable_time()->set_nanos((123'000 + seq) * 1000);
       record.set_kind(event.kind);
-      record.set_token_id(event.token_id);
-      record.set_caller(event.caller);
+      record.set_token(AuditedToken(event));
+      record.set_caller(AuditedCaller(event));
       record.set_body(event.body);
       record.set_previous_hash(absl::BytesToHexString(previous));
       previous = AuditHashOf(previous, writer, seq, event);
@@ -106,7 +106,7 @@ TEST_F(AuditCommandTest, TheFirstBadRecordIsNamed) {
     line.replace(line.find(from), from.size(), to);
   };
   const std::vector<Row> rows = {
-      {"altered", [&](Lines& lines) { replace(lines[2], "\"ci\"", "\"root\""); },
+      {"altered", [&](Lines& lines) { replace(lines[2], "callers/ci", "callers/root"); },
        "line 3: record 3 of writer w1: its hash does not fit"},
       {"time", [&](Lines& lines) { replace(lines[2], ".123003Z", ".123004Z"); }, "line 3: record 3 of writer w1"},
       {"dropped", [](Lines& lines) { lines.erase(lines.begin() + 1); },
@@ -118,6 +118,10 @@ TEST_F(AuditCommandTest, TheFirstBadRecordIsNamed) {
        "line 4: record 2 of writer w1: it comes after record 3"},
       {"another writer's", [&](Lines& lines) { replace(lines[0], "\"w1\"", "\"w2\""); },
        "line 1: record 1 of writer w2"},
+      {"caller without its collection", [&](Lines& lines) { replace(lines[2], "callers/ci", "ci"); },
+       "line 3: is no record"},
+      {"token of another collection", [&](Lines& lines) { replace(lines[2], "tokens/06f3", "callers/06f3"); },
+       "line 3: is no record"},
       {"no record", [](Lines& lines) { lines[3] = "{}"; }, "line 4: is no record"},
       {"cut", [](Lines& lines) { lines[4].resize(40); }, "line 5: is no record"},
       {"unknown field", [](Lines& lines) { lines[0].insert(1, "\"more\":1,"); }, "line 1: is no record"},

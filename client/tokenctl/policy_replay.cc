@@ -7,6 +7,8 @@
 #include <optional>
 #include <utility>
 
+#include "server/domain/audit_record.h"
+
 namespace tokenbroker::tokenctl {
 namespace {
 
@@ -52,16 +54,20 @@ std::optional<Caller> CallerOf(const Policy& policy, const CallerIndex& callers,
   return caller;
 }
 
+Duration ToDuration(const google::protobuf::Duration& duration) {
+  return seconds(duration.seconds()) + Duration(duration.nanos() / 1000);
+}
+
 AccessRequest RequestOf(const v1::AuditedRequest& asked, Verb verb, TargetKind kind, WallTime now) {
   AccessRequest request;
   request.verb = verb;
   request.target = {asked.target().instance(), kind, asked.target().ref()};
   request.scopes.assign(asked.scopes().begin(), asked.scopes().end());
   request.access_level = asked.access_level();
-  request.ttl = Duration(asked.ttl_micros());
+  request.ttl = ToDuration(asked.ttl());
   request.display_name = asked.display_name();
   request.labels.insert(asked.labels().begin(), asked.labels().end());
-  request.chain_age = Duration(asked.chain_age_micros());
+  request.chain_age = ToDuration(asked.chain_age());
   request.now = now;
   return request;
 }
@@ -123,8 +129,9 @@ void PolicyReplay::Judge(const v1::AuditRecord& record, const v1::AuditedRequest
   ++counts_.requests;
   const AccessRequest request = RequestOf(asked, *verb, *kind, now_);
 
+  const std::string name = ParseAuditedCaller(record.caller()).value_or("");
   const auto ask = [&](const Side& side) -> Opinion {
-    const std::optional<Caller> caller = CallerOf(side.policy, side.callers, record.caller(), asked, now_);
+    const std::optional<Caller> caller = CallerOf(side.policy, side.callers, name, asked, now_);
     if (!caller.has_value()) return {Answer::kNo, "no caller is recognised by " + asked.identity()};
     const bool is_about_target = asked.has_target();
     Decision decision =
@@ -143,8 +150,8 @@ void PolicyReplay::Judge(const v1::AuditRecord& record, const v1::AuditedRequest
   const bool maybe = (loses ? was : is).answer == Answer::kMaybe;
 
   std::string what = WordsFor(asked, *verb, *kind);
-  PolicyChange& change = changes_[{record.caller(), what, loses, maybe}];
-  change.caller = record.caller();
+  PolicyChange& change = changes_[{name, what, loses, maybe}];
+  change.caller = name;
   change.what = std::move(what);
   change.loses = loses;
   change.maybe = maybe;

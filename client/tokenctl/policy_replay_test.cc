@@ -61,7 +61,7 @@ v1::AuditRecord Record(const Caller& caller, const std::string& kind, const std:
   record.set_seq(++seq);
   record.mutable_time()->set_seconds(1'000'000 + seq);
   record.set_kind(kind);
-  record.set_caller(caller.name);
+  record.set_caller("callers/" + caller.name);
   record.set_body(body);
   return record;
 }

@@ -88,10 +88,10 @@ TEST_F(PolicyCommandTest, CasesAreCounted) {
 }
 
 constexpr char kAudit[] =
-    R"({"writer":"w","seq":"1","time":"TIME","kind":"token.pending","caller":"ci","body":)"
+    R"({"writer":"w","seq":"1","time":"TIME","kind":"token.pending","caller":"callers/ci","body":)"
     R"("{\"request\":{\"verb\":\"create\",\"identity\":\"dns:ci.example.org\",\"target\":{\"instance\":\"main\",)"
     R"(\"kind\":\"project\",\"ref\":\"acme/web\"},\"facts\":{\"id\":7,\"path\":\"acme/web\"},)"
-    R"(\"scopes\":[\"read_api\"],\"access_level\":20,\"ttl_micros\":3600000000}}"})"
+    R"(\"scopes\":[\"read_api\"],\"access_level\":20,\"ttl\":\"3600s\"}}"})"
     "\n";
 
 std::string AuditAt(const std::string& time) {

@@ -186,6 +186,19 @@ std::string FormatDuration(Duration duration) {
   return any ? out : "0s";
 }
 
+std::string FormatProtoDuration(Duration duration) {
+  const std::int64_t micros = duration.count() % 1'000'000;
+  std::string text = duration < Duration(0) ? "-" : "";
+  text += std::to_string(std::abs(duration_cast<seconds>(duration).count()));
+  if (micros != 0) {
+    std::string digits = std::to_string(std::abs(micros));
+    digits.insert(0, 6 - digits.size(), '0');
+    if (digits.ends_with("000")) digits.resize(3);
+    text += '.' + digits;
+  }
+  return text + 's';
+}
+
 std::optional<Duration> ParseDuration(std::string_view text) {
   constexpr std::int64_t kMaxSeconds = std::int64_t{100'000} * 86'400;
   constexpr std::pair<char, std::int64_t> kUnits[] = {{'d', 86'400}, {'h', 3'600}, {'m', 60}, {'s', 1}};

@@ -30,6 +30,8 @@ std::string FormatHttpDate(WallTime time);
 
 // For people: "90s", "15m", "1h30m", "3d". Whole seconds.
 std::string FormatDuration(Duration duration);
+// As protobuf's JSON mapping writes a google.protobuf.Duration: "3600s", "0.000001s", "-1.500s".
+std::string FormatProtoDuration(Duration duration);
 // "90s", "15m", "1h", "30d", "1h30m": whole numbers, each with a unit of s, m, h or d, larger units first.
 // Nothing else, and no more than 100,000 days.
 std::optional<Duration> ParseDuration(std::string_view text);

@@ -42,6 +42,15 @@ TEST(TimeTextTest, HttpDates) {
   }
 }
 
+TEST(TimeTextTest, DurationsAsProtobufWritesThem) {
+  EXPECT_EQ(FormatProtoDuration(hours(1)), "3600s");
+  EXPECT_EQ(FormatProtoDuration(Duration(90'500'000)), "90.500s");
+  EXPECT_EQ(FormatProtoDuration(Duration(1)), "0.000001s");
+  EXPECT_EQ(FormatProtoDuration(Duration(-1'500'000)), "-1.500s");
+  EXPECT_EQ(FormatProtoDuration(Duration(-1)), "-0.000001s");
+  EXPECT_EQ(FormatProtoDuration(Duration(0)), "0s");
+}
+
 TEST(TimeTextTest, DurationsForPeople) {
   EXPECT_EQ(FormatDuration(seconds(0)), "0s");
   EXPECT_EQ(FormatDuration(minutes(90)), "1h30m");

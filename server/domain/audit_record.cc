@@ -2,10 +2,11 @@
 
 #include <openssl/sha.h>
 
-#include <string_view>
-
 namespace tokenbroker {
 namespace {
+
+constexpr std::string_view kTokens = "tokens/";
+constexpr std::string_view kCallers = "callers/";
 
 // Each part with its length in front: no two events have one text.
 void AddPart(std::string& text, std::string_view part) {
@@ -14,9 +15,29 @@ void AddPart(std::string& text, std::string_view part) {
   text += part;
 }
 
+std::optional<std::string> WithoutCollection(std::string_view name, std::string_view collection) {
+  if (name.empty()) return "";
+  if (!name.starts_with(collection) || name.size() == collection.size()) return std::nullopt;
+  return std::string(name.substr(collection.size()));
+}
+
 }  // namespace
 
 std::string FirstAuditHash() { return std::string(SHA256_DIGEST_LENGTH, '\0'); }
+
+std::string CallerResourceName(std::string_view name) { return std::string(kCallers).append(name); }
+
+std::string AuditedToken(const AuditEvent& event) {
+  return event.token_id.empty() ? "" : std::string(kTokens) + event.token_id;
+}
+
+std::string AuditedCaller(const AuditEvent& event) {
+  return event.caller.empty() ? "" : CallerResourceName(event.caller);
+}
+
+std::optional<std::string> ParseAuditedToken(std::string_view token) { return WithoutCollection(token, kTokens); }
+
+std::optional<std::string> ParseAuditedCaller(std::string_view caller) { return WithoutCollection(caller, kCallers); }
 
 std::string AuditHashOf(const std::string& previous, const std::string& writer, std::int64_t seq,
                         const AuditEvent& event) {
@@ -25,8 +46,8 @@ std::string AuditHashOf(const std::string& previous, const std::string& writer, 
   AddPart(text, std::to_string(seq));
   AddPart(text, std::to_string(MicrosOf(event.time)));
   AddPart(text, event.kind);
-  AddPart(text, event.token_id);
-  AddPart(text, event.caller);
+  AddPart(text, AuditedToken(event));
+  AddPart(text, AuditedCaller(event));
   AddPart(text, event.body);
   std::string hash(SHA256_DIGEST_LENGTH, '\0');
   SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(),

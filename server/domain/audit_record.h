@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "server/base/clock.h"
 
@@ -31,9 +32,20 @@ struct AuditRecord {
 // The hash before a chain's first record.
 std::string FirstAuditHash();
 
+// "callers/{name}", as the public API names a caller.
+std::string CallerResourceName(std::string_view name);
+
+// The event's token and caller as the public API names them, "tokens/{id}" and "callers/{name}"; empty if it has none.
+std::string AuditedToken(const AuditEvent& event);
+std::string AuditedCaller(const AuditEvent& event);
+// Back: the id, the name, or empty for empty. std::nullopt if the text is no such resource name.
+std::optional<std::string> ParseAuditedToken(std::string_view token);
+std::optional<std::string> ParseAuditedCaller(std::string_view caller);
+
 // SHA-256 over the previous hash and the event's canonical text, 32 bytes. The canonical text is the fields writer,
-// seq, time, kind, token_id, caller and body in this order, each as "<length in bytes>:<bytes>"; seq and time
-// (microseconds since 1970 UTC) in decimal. docs/operations.md says the same for those who check it with other means.
+// seq, time, kind, token, caller and body in this order, each as "<length in bytes>:<bytes>"; seq and time
+// (microseconds since 1970 UTC) in decimal, token and caller as resource names. docs/operations.md says the same for
+// those who check it with other means.
 std::string AuditHashOf(const std::string& previous, const std::string& writer, std::int64_t seq,
                         const AuditEvent& event);
 

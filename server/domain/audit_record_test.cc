@@ -40,10 +40,24 @@ std::string FirstBad(const std::vector<AuditRecord>& records, bool partial = fal
 }
 
 TEST(AuditRecordTest, TheHashIsThatOfTheDocumentedText) {
-  const AuditEvent event = {FromMicros(1'700'000'000'000'001), "refusal", "", "ci", "{}"};
-  // sha256(32 zero bytes, then "1:w1:116:17000000000000017:refusal0:2:ci2:{}"), worked out with other means.
+  const AuditEvent event = {FromMicros(1'700'000'000'000'001), "refusal", "id", "ci", "{}"};
+  // sha256(32 zero bytes, then "1:w1:116:17000000000000017:refusal9:tokens/id10:callers/ci2:{}"), by Python's hashlib.
   EXPECT_EQ(absl::BytesToHexString(AuditHashOf(FirstAuditHash(), "w", 1, event)),
-            "87e5a62e7e60e13b3c2b9eb87e5fc13c3294f4613a35ed202b33144ea0c913ac");
+            "a9547dae100ccf8c1b800b4300e2bbf0e2c3bea4cfb2da01664b6bd41abb655b");
+  EXPECT_EQ(AuditedToken(event), "tokens/id");
+  EXPECT_EQ(AuditedCaller(event), "callers/ci");
+}
+
+TEST(AuditRecordTest, OnlyResourceNamesOfTheRightCollectionAreRead) {
+  EXPECT_EQ(ParseAuditedToken("tokens/id"), "id");
+  EXPECT_EQ(ParseAuditedCaller("callers/ci"), "ci");
+  EXPECT_EQ(ParseAuditedToken(""), "");
+  EXPECT_EQ(ParseAuditedCaller(""), "");
+  for (const char* name : {"tokens/", "id", "callers/id", "Tokens/id", "/id"}) {
+    EXPECT_EQ(ParseAuditedToken(name), std::nullopt) << name;
+  }
+  EXPECT_EQ(ParseAuditedCaller("tokens/ci"), std::nullopt);
+  EXPECT_EQ(ParseAuditedCaller("ci"), std::nullopt);
 }
 
 TEST(AuditRecordTest, AWholeChainFitsAndSoDoSeveralMixed) {

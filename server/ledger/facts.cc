@@ -107,9 +107,10 @@ absl::StatusOr<Token> InsertTakenIn(Transaction& transaction, const TakeInSpec& 
   record.next_attempt_time = spec.revoke ? transaction.now : token.expire_time;
   absl::Status done = InsertToken(transaction.db, record);
   if (done.ok()) {
-    done = NoteEvent(transaction, spec.revoke ? "token.revoking" : "token.active", token, spec.actor,
-                     (spec.revoke ? "found at GitLab without a row: revoked, token " : "adopted from GitLab's token ") +
-                         std::to_string(spec.made.id));
+    done =
+        NoteEvent(transaction, spec.revoke ? "token.revoking" : "token.active", token, CallerResourceName(spec.actor),
+                  (spec.revoke ? "found at GitLab without a row: revoked, token " : "adopted from GitLab's token ") +
+                      std::to_string(spec.made.id));
   }
   if (!done.ok()) return done;
   return token;
@@ -119,7 +120,7 @@ absl::StatusOr<Token> InsertTakenIn(Transaction& transaction, const TakeInSpec& 
 absl::StatusOr<Token> ReviveAbandoned(Transaction& transaction, const TakeInSpec& spec, const TokenRecord& row) {
   Change change;
   change.made = spec.made;
-  change.actor = spec.actor;
+  change.actor = CallerResourceName(spec.actor);
   const bool revoke = spec.revoke || row.revoke_requested;
   change.to = revoke ? TokenState::kRevoking : TokenState::kActive;
   if (revoke) change.reason = row.revoke_requested ? RevokeReason::kRequested : RevokeReason::kOrphan;

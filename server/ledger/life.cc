@@ -84,7 +84,7 @@ absl::Status Supersede(Transaction& transaction, const IntentSpec& spec, const R
   change.to = TokenState::kRevoking;
   change.reason = RevokeReason::kSuperseded;
   change.next_attempt_time = transaction.now;
-  change.actor = spec.token.owner;
+  change.actor = CallerResourceName(spec.token.owner);
   change.why = "its answer was lost: replaced by a repeat of the request";
   return Apply(transaction, *old, std::move(change)).status();
 }
@@ -283,7 +283,7 @@ absl::StatusOr<TokenRecord> RequestTokenRevocation(Transaction& transaction, con
   change.to = TokenState::kRevoking;
   change.reason = RevokeReason::kRequested;
   change.next_attempt_time = transaction.now;
-  change.actor = caller;
+  change.actor = CallerResourceName(caller);
   return Apply(transaction, *before, std::move(change));
 }
 
@@ -295,7 +295,7 @@ absl::StatusOr<TokenRecord> RevokeTokenForPolicy(Transaction& transaction, const
   change.to = TokenState::kRevoking;
   change.reason = RevokeReason::kPolicy;
   change.next_attempt_time = transaction.now;
-  change.actor = caller;
+  change.actor = CallerResourceName(caller);
   change.why = why;
   return Apply(transaction, *before, std::move(change));
 }

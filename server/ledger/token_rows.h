@@ -33,7 +33,7 @@ struct Change {
   std::optional<WallTime> expire_time;
   std::optional<WallTime> revoke_time;
   std::optional<WallTime> next_attempt_time;  // Nothing: no more is due.
-  std::string actor;                          // Who caused it: a caller's name, or one of the broker's own jobs.
+  std::string actor;                          // The cause: "callers/{name}", or one of the broker's jobs.
   std::string why;                            // For the audit; no secret.
 };
 

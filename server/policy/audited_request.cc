@@ -1,6 +1,7 @@
 #include "server/policy/audited_request.h"
 
 #include "server/base/json_writer.h"
+#include "server/base/time_text.h"
 
 namespace tokenbroker {
 namespace {
@@ -44,10 +45,10 @@ std::string AuditedRequestJson(const Caller& caller, const AccessRequest& reques
       for (const std::string& scope : request.scopes) json.Item(scope);
     });
     json.Field("access_level", request.access_level);
-    json.Field("ttl_micros", request.ttl.count());
+    json.Field("ttl", FormatProtoDuration(request.ttl));
     json.Field("display_name", request.display_name);
     WriteTexts(json, "labels", request.labels);
-    if (request.verb == Verb::kRotate) json.Field("chain_age_micros", request.chain_age.count());
+    if (request.verb == Verb::kRotate) json.Field("chain_age", FormatProtoDuration(request.chain_age));
   });
   return json.Take();
 }

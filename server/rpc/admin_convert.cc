@@ -87,9 +87,9 @@ void FromFindings(const Findings& findings, const UnknownPage& page, v1::ListUnk
 }
 
 absl::StatusOr<std::vector<TokenId>> ToTokenIds(const v1::RevokePolicyViolationsRequest& request) {
-  constexpr int kMost = 1000;
+  constexpr int kMost = 250;  // Of the largest tokens there are: 3 MiB.
   if (request.names().empty()) return Wrong("names", "at least one is required");
-  if (request.names_size() > kMost) return Wrong("names", "are more than 1000");
+  if (request.names_size() > kMost) return Wrong("names", "are more than 250");
   std::vector<TokenId> ids;
   std::set<TokenId> seen;
   for (int i = 0; i < request.names_size(); ++i) {
@@ -131,8 +131,8 @@ void FromAuditRecord(const AuditRecord& record, v1::AuditRecord& out) {
   out.set_seq(record.seq);
   FromTime(record.event.time, *out.mutable_time());
   out.set_kind(record.event.kind);
-  out.set_token_id(record.event.token_id);
-  out.set_caller(record.event.caller);
+  out.set_token(AuditedToken(record.event));
+  out.set_caller(AuditedCaller(record.event));
   out.set_body(record.event.body);
   out.set_previous_hash(absl::BytesToHexString(record.previous_hash));
   out.set_hash(absl::BytesToHexString(record.hash));

@@ -15,7 +15,8 @@ AuditRecord RecordOf(const v1::AuditRecord& message) {
   record.previous_hash = absl::HexStringToBytes(message.previous_hash());
   record.hash = absl::HexStringToBytes(message.hash());
   record.event = {WallTime(seconds(message.time().seconds()) + Duration(message.time().nanos() / 1000)), message.kind(),
-                  message.token_id(), message.caller(), message.body()};
+                  ParseAuditedToken(message.token()).value_or("?"), ParseAuditedCaller(message.caller()).value_or("?"),
+                  message.body()};
   return record;
 }
 
@@ -56,7 +57,7 @@ TEST_F(AuditTest, IsOpenedByItsVerbAlone) {
   ASSERT_TRUE(Export("warden", {}, records).ok());
   ASSERT_EQ(records.size(), 1u);
   EXPECT_EQ(records[0].kind(), "refusal");
-  EXPECT_EQ(records[0].caller(), "ci");
+  EXPECT_EQ(records[0].caller(), "callers/ci");
 }
 
 TEST_F(AuditTest, IsWholeOverManyPagesAndFromAnyPlace) {

@@ -30,7 +30,7 @@ TEST_P(LedgerContract, ARevocationForThePolicySaysWhoAndWhy) {
   ASSERT_TRUE(records.ok());
   const AuditEvent &event = records->back().event;
   EXPECT_EQ(event.kind, "token.revoking");
-  EXPECT_NE(event.body.find("\"actor\":\"warden\",\"why\":\"no grant\""), std::string::npos) << event.body;
+  EXPECT_NE(event.body.find("\"actor\":\"callers/warden\",\"why\":\"no grant\""), std::string::npos) << event.body;
 }
 
 TEST_P(LedgerContract, ActivateKeepsWhatGitLabMade) {
