@@ -34,7 +34,7 @@ class AdminClient {
 
   // All pages as one answer.
   virtual absl::StatusOr<v1::ListPolicyViolationsResponse> ListPolicyViolations(Deadline deadline) = 0;
-  // Exactly these, "tokens/{id}" (1 to 1000), or none.
+  // Exactly these, "tokens/{id}" (1 to 250), or none.
   virtual absl::StatusOr<std::vector<v1::Token>> RevokePolicyViolations(const std::vector<std::string>& names,
                                                                         Deadline deadline) = 0;
 };

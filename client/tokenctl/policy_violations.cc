@@ -24,7 +24,7 @@ constexpr char kUsage[] =
     "shows\n"
     "what it acts on and does nothing unless these are exactly --expect tokens. Needs the verb reconcile.";
 
-constexpr std::size_t kMostInACall = 1000;
+constexpr std::size_t kMostInACall = 250;
 
 struct Options {
   bool revoke = false;

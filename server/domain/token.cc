@@ -55,6 +55,18 @@ bool IsClosed(TokenState state) {
   return state == TokenState::kRevoked || state == TokenState::kExpired || state == TokenState::kAbandoned;
 }
 
+std::size_t MessageBytes(const Token& token) {
+  // Tags, lengths, numbers, times, and the prefixes of resource names.
+  constexpr std::size_t kFixed = 512;
+  constexpr std::size_t kEntry = 16;
+  std::size_t bytes = kFixed + token.id.size() + token.owner.size() + token.display_name.size() + token.purpose.size() +
+                      token.target.instance.size() + token.target.path.size() + token.predecessor.size() +
+                      token.successor.size() + token.upstream_name.size();
+  for (const std::string& scope : token.scopes) bytes += kEntry + scope.size();
+  for (const auto& [key, value] : token.labels) bytes += kEntry + key.size() + value.size();
+  return bytes;
+}
+
 std::string ResourceName(const TokenId& id) { return std::string(kPrefix) + id; }
 
 std::optional<TokenId> ParseResourceName(std::string_view name) {

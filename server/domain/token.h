@@ -1,6 +1,7 @@
 #pragma once
 // A token as the broker keeps it.
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -71,6 +72,9 @@ struct Token {
   std::optional<WallTime> last_used_time;
   std::optional<WallTime> reconcile_time;
 };
+
+// The bytes that the token takes in a message of the public API, rounded up.
+std::size_t MessageBytes(const Token& token);
 
 // "tokens/{id}", and back; nothing if the text is no such name (ids are lower case).
 std::string ResourceName(const TokenId& id);

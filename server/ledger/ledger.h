@@ -92,12 +92,15 @@ struct ListQuery {
   std::optional<ListPosition> after;  // Only tokens behind this place.
   int limit = 50;                     // Tokens at most.
   int max_rows = 1000;                // Tokens looked at at most, whether they match or not.
+  // The list ends before its tokens take more bytes in a message (see MessageBytes); it has one at least.
+  std::size_t max_bytes = std::size_t{3} << 20;
   // Asked about every token that matches otherwise; may be empty. Called on a thread of the ledger's.
   std::function<bool(const Token&)> visible;
 };
 
 struct TokenList {
   std::vector<Token> tokens;
+  std::size_t bytes = 0;  // The sum of their MessageBytes.
   // Where to go on; nothing if there are no more. If `max_rows` ended the search it is the place of a token that is not
   // in the list and may not be visible.
   std::optional<ListPosition> next;

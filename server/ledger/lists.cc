@@ -192,10 +192,13 @@ absl::StatusOr<std::optional<Token>> Load(SqliteDb& db, const Key& key, const Li
 
 // False once the list is full: only a token that would be shown tells that there is more.
 bool Add(const ListQuery& query, Token token, TokenList& list) {
-  if (list.tokens.size() == static_cast<std::size_t>(query.limit)) {
+  const std::size_t bytes = MessageBytes(token);
+  const bool is_too_large = !list.tokens.empty() && list.bytes + bytes > query.max_bytes;
+  if (is_too_large || list.tokens.size() == static_cast<std::size_t>(query.limit)) {
     list.next = PlaceOf(list.tokens.back(), query.order);
     return false;
   }
+  list.bytes += bytes;
   list.tokens.push_back(std::move(token));
   return true;
 }

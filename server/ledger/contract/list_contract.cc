@@ -227,6 +227,32 @@ TEST_P(LedgerContract, LooksAtNoMoreRowsThanItMay) {
   EXPECT_TRUE(list->next.has_value());
 }
 
+TEST_P(LedgerContract, AListEndsBeforeItsBytesExceedTheBoundAndHasOneTokenAtLeast) {
+  for (int i = 0; i < 5; ++i) ActiveRow();
+  ListQuery query;
+  query.limit = 1000;
+  const absl::StatusOr<TokenList> whole = Wait(ledger_->List(query));
+  ASSERT_EQ(whole.status(), absl::OkStatus());
+  ASSERT_EQ(whole->tokens.size(), 5u);
+  EXPECT_EQ(whole->next, std::nullopt);
+  query.max_bytes = whole->bytes - 1;
+  const absl::StatusOr<TokenList> most = Wait(ledger_->List(query));
+  ASSERT_EQ(most.status(), absl::OkStatus());
+  EXPECT_EQ(most->tokens.size(), 4u);
+  EXPECT_LE(most->bytes, query.max_bytes);
+  query.max_bytes = 1;
+  std::vector<TokenId> ids;
+  for (int page = 0; page < 5; ++page) {
+    const absl::StatusOr<TokenList> one = Wait(ledger_->List(query));
+    ASSERT_EQ(one.status(), absl::OkStatus());
+    ASSERT_EQ(one->tokens.size(), 1u);
+    ids.push_back(one->tokens[0].id);
+    query.after = one->next;
+    EXPECT_EQ(query.after.has_value(), page < 4);
+  }
+  for (std::size_t i = 0; i < 5; ++i) EXPECT_EQ(ids[i], whole->tokens[i].id);
+}
+
 // What may not be seen does not even show by a page that follows, as long as the search comes to its end.
 TEST_P(LedgerContract, NothingFollowsTheLastVisibleToken) {
   const std::vector<Token> all = Fill();
