@@ -83,6 +83,12 @@ Fault Fault::Redirect(int status, const std::string& location) {
 
 Fault Fault::HtmlOk() { return Canned(200, {{"Content-Type", "text/html"}}, Page("Sign in")); }
 
+Fault Fault::Proxy(int status, const std::string& body, std::chrono::seconds clock_ahead) {
+  Fault out = Canned(status, {{"Content-Type", "application/json"}}, body);
+  out.clock_ahead = clock_ahead;
+  return out;
+}
+
 Fault Fault::ResourceLock() {
   return Canned(409, {{"Content-Type", "application/json"}}, R"({"message":"409 Conflict: Resource lock"})");
 }
@@ -109,6 +115,7 @@ std::optional<Fault> PresetNamed(const std::string& name, int number) {
   if (name == "timeout-then-act") return Fault::TimeoutThenAct(milliseconds(number));
   if (name == "redirect") return Fault::Redirect(number == 0 ? 302 : number, "/users/sign_in");
   if (name == "html-ok") return Fault::HtmlOk();
+  if (name == "proxy") return Fault::Proxy(number == 0 ? 204 : number);
   if (name == "resource-lock") return Fault::ResourceLock();
   return std::nullopt;
 }

@@ -119,6 +119,11 @@ void GitLabSim::AddProjectMember(int64_t project_id, int64_t user_id, int access
   impl_->model.state().SetMember({ResourceKind::kProject, project_id}, user_id, access_level);
 }
 
+void GitLabSim::RemoveProjectMember(int64_t project_id, int64_t user_id) {
+  const std::lock_guard lock(impl_->mutex);
+  impl_->model.state().RemoveMember({ResourceKind::kProject, project_id}, user_id);
+}
+
 void GitLabSim::AddGroupMember(int64_t group_id, int64_t user_id, int access_level) {
   const std::lock_guard lock(impl_->mutex);
   impl_->model.state().SetMember({ResourceKind::kGroup, group_id}, user_id, access_level);

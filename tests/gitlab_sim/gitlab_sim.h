@@ -46,6 +46,7 @@ class GitLabSim {
   int64_t AddProject(const ProjectSeed& seed);
   // Access levels as GitLab's numbers: 10, 15, 20, 30, 40, 50.
   void AddProjectMember(int64_t project_id, int64_t user_id, int access_level);
+  void RemoveProjectMember(int64_t project_id, int64_t user_id);
   void AddGroupMember(int64_t group_id, int64_t user_id, int access_level);
   SeededToken AddToken(const TokenSeed& seed);
   // Moves a project; the old path answers redirects (GET) and 405 (other methods) until it is taken again.

@@ -181,6 +181,7 @@ void EachSetting(Settings* settings, Visit visit) {
 template <typename Visit>
 void EachDuration(Settings* settings, Visit visit) {
   visit("list_lag_ms", settings->list_lag);
+  visit("by_id_lag_ms", settings->by_id_lag);
   visit("fresh_token_lag_ms", settings->fresh_token_lag);
   visit("git_bot_lag_ms", settings->git_bot_lag);
 }

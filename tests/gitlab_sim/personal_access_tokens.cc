@@ -42,7 +42,7 @@ HttpResponse ShowSelf(Call& call) { return Json(200, TokenJson(*call.state, *cal
 HttpResponse Show(Call& call) {
   const auto id = call.PathId("id");
   if (!id) return GrapeError(400, "id is invalid");
-  const Token* token = call.state->FindToken(*id);
+  const Token* token = call.state->FindReplicatedToken(*id);
   const bool own = token != nullptr && token->user_id == call.user->id && !token->impersonation;
   if (!call.admin && !own) return Unauthorized();
   if (token == nullptr) return NotFound();
@@ -112,7 +112,7 @@ HttpResponse RotateSelf(Call& call) {
 
 HttpResponse Revoke(Call& call) {
   const auto id = call.PathId("id");
-  Token* token = id ? call.state->FindToken(*id) : nullptr;
+  Token* token = id ? call.state->FindReplicatedToken(*id) : nullptr;
   if (token == nullptr) return RecordNotFound();
   const bool own = token->user_id == call.user->id && !token->impersonation;
   if (!call.admin && !own) {

@@ -53,7 +53,7 @@ std::vector<int64_t> TokenIdsOf(const Call& call, Resource resource) {
 
 // The token of a bot that is a member of this very resource. GitLab reads the leading digits of the id.
 Token* FindTokenOf(const Call& call, Resource resource) {
-  Token* token = call.state->FindToken(std::strtoll(call.PathParam("token_id").c_str(), nullptr, 10));
+  Token* token = call.state->FindReplicatedToken(std::strtoll(call.PathParam("token_id").c_str(), nullptr, 10));
   if (token == nullptr || call.state->DirectLevel(resource, token->user_id) == 0) return nullptr;
   return call.state->FindUser(token->user_id)->kind == UserKind::kProjectBot ? token : nullptr;
 }

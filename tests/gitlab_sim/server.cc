@@ -131,7 +131,7 @@ void Server::End(Reply& reply, size_t index, const Fault& fault, HttpResponse re
 void Server::SendCanned(Reply& reply, size_t index, const Fault& fault) {
   HttpResponse response{.status = fault.status, .headers = fault.headers, .body = fault.body};
   CompleteRateLimit(Now(), &response.headers);
-  response.headers.emplace_back("Date", HttpDateText(Now()));
+  response.headers.emplace_back("Date", HttpDateText(Now() + fault.clock_ahead));
   NoteStatus(index, response.status);
   reply.Send(std::move(response), fault.body_time);
 }

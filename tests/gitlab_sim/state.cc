@@ -273,6 +273,12 @@ Token& State::AddToken(const TokenSeed& seed) {
 
 Token* State::FindToken(int64_t id) { return Find(&tokens_, id); }
 
+Token* State::FindReplicatedToken(int64_t id) {
+  Token* token = FindToken(id);
+  if (token == nullptr || settings_.by_id_lag.count() == 0) return token;
+  return token->created_at > Now() - settings_.by_id_lag ? nullptr : token;
+}
+
 Token* State::FindTokenBySecret(const std::string& secret) {
   const auto found = tokens_by_secret_.find(secret);
   return found == tokens_by_secret_.end() ? nullptr : FindToken(found->second);

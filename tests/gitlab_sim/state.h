@@ -132,6 +132,8 @@ class State {
   // Tokens.
   Token& AddToken(const TokenSeed& seed);
   Token* FindToken(int64_t id);
+  // As a route with the token's id finds it: not yet while Settings::by_id_lag lasts.
+  Token* FindReplicatedToken(int64_t id);
   Token* FindTokenBySecret(const std::string& secret);
   const std::map<int64_t, Token>& tokens() const { return tokens_; }
   std::vector<int64_t> TokensOf(int64_t user_id) const;  // Ascending ids.

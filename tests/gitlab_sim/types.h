@@ -133,6 +133,7 @@ struct Fault {
   int status = 0;
   Headers headers{};
   std::string body{};
+  std::chrono::seconds clock_ahead{0};  // Of the Date of a canned answer, from the simulator's clock.
   // Where the model's own answer goes out: the first such text in its body becomes that.
   std::string replace{};
   std::string replace_with{};
@@ -150,6 +151,9 @@ struct Fault {
   static Fault Redirect(int status, const std::string& location);
   // 200 with a page of HTML (a captive portal, a login page), not acted on.
   static Fault HtmlOk();
+  // An answer of something in front of GitLab, not acted on: without X-Gitlab-Meta, and with a clock that is
+  // `clock_ahead` of the simulator's.
+  static Fault Proxy(int status, const std::string& body = "", std::chrono::seconds clock_ahead = {});
   // 409 `Resource lock`, not acted on.
   static Fault ResourceLock();
 
@@ -167,10 +171,11 @@ struct Settings {
   std::string token_prefix = "glpat-";
   bool rate_limit_headers = false;  // RateLimit-* on every answer, as with an enabled throttle.
   int rate_limit_per_minute = 2000;
-  bool read_only = false;                        // Maintenance mode or a Geo secondary: writes are refused.
-  bool admin_flag_lost = false;                  // Every administrator is treated as a normal user.
-  int shorten_expiry_days = 0;                   // The server grants dates this many days earlier than asked.
-  std::chrono::milliseconds list_lag{0};         // Lists come from a replica that is this far behind.
+  bool read_only = false;                  // Maintenance mode or a Geo secondary: writes are refused.
+  bool admin_flag_lost = false;            // Every administrator is treated as a normal user.
+  int shorten_expiry_days = 0;             // The server grants dates this many days earlier than asked.
+  std::chrono::milliseconds list_lag{0};   // Lists come from a replica that is this far behind.
+  std::chrono::milliseconds by_id_lag{0};  // Routes with a token's id come from a replica that is this far behind.
   std::chrono::milliseconds fresh_token_lag{0};  // A new token is answered 401 for this long.
   bool omit_totals = false;                      // Lists without X-Total, X-Total-Pages and rel="last".
   bool unknown_fields = false;                   // Objects carry a key nobody knows.
