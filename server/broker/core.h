@@ -20,7 +20,7 @@ struct Core {
         scope(parts.executor),
         targets(parts.executor, parts.clock, parts.gitlab, parts.slots),
         issuer(parts),
-        undertaker(parts, options.name),
+        undertaker(parts, options.name, options.settle),
         lifecycle(parts, options.name, scope, undertaker),
         reconciler(parts, options, issuer, lifecycle),
         pages(parts.random),

@@ -12,6 +12,7 @@
 #include "server/broker/core.h"
 #include "server/broker/made_of.h"
 #include "server/broker/replay.h"
+#include "server/broker/upstream_clock.h"
 #include "server/broker/validate.h"
 #include "server/domain/expiry.h"
 #include "server/domain/marker.h"
@@ -26,7 +27,7 @@ constexpr Duration kLargestSkew = minutes(15);
 
 // GitLab's date for this token, or how long it could live.
 absl::StatusOr<Date> UpstreamDate(Core& core, WallTime expire_time) {
-  const Duration skew = core.parts.gitlab.Skew().value_or(Duration(0));
+  const Duration skew = MeasuredSkew(core.parts).value_or(Duration(0));
   const WallTime now = core.parts.ledger.Now();
   const std::optional<Date> latest = core.issuer.LatestDate(now + skew);
   if (!latest.has_value()) return UpstreamDateFor(expire_time, skew);
@@ -39,8 +40,8 @@ absl::StatusOr<Date> UpstreamDate(Core& core, WallTime expire_time) {
       .Meta("max_ttl", longest);
 }
 
-absl::Status CheckSkew(const GitLab& gitlab) {
-  const Duration skew = gitlab.Skew().value_or(Duration(0));
+absl::Status CheckSkew(const BrokerParts& parts) {
+  const Duration skew = MeasuredSkew(parts).value_or(Duration(0));
   if (skew <= kLargestSkew && skew >= -kLargestSkew) return absl::OkStatus();
   return Error(absl::StatusCode::kFailedPrecondition, "CLOCK_SKEW",
                "the clocks of GitLab and of this broker are more than 15 minutes apart; no token is made until they "
@@ -110,6 +111,10 @@ std::string MismatchOf(const UpstreamToken& made, const Token& asked, Date asked
   };
   if (made.name != asked.upstream_name) return "its name differs";
   if (asked.target.kind == TargetKind::kUser && made.user_id != asked.target.id) return "it belongs to another user";
+  const bool names_resource = !made.resource_type.empty() || made.resource_id != 0;
+  if (names_resource && (made.resource_type != NameOf(asked.target.kind) || made.resource_id != asked.target.id)) {
+    return "it is for another resource";
+  }
   if (sorted(made.scopes) != sorted(asked.scopes)) return "its scopes differ";
   if (made.access_level != asked.access_level) return "its access level differs";
   if (!made.expires_at.has_value()) return "it has no end";
@@ -215,7 +220,7 @@ Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller c
     if (!replaced.ok()) co_return replaced.status();
     replaces = *std::move(replaced);
   }
-  const absl::Status skew = CheckSkew(parts.gitlab);
+  const absl::Status skew = CheckSkew(parts);
   if (!skew.ok()) co_return skew;
   absl::StatusOr<Slots::Slot> slot = co_await parts.slots.Acquire(call, Lane::kCreate);
   if (!slot.ok()) co_return slot.status();

@@ -133,6 +133,7 @@ TEST_F(CreateTest, WhatGitLabMadeOtherwiseIsTakenBack) {
       [](UpstreamToken& made) { made.user_id = 43; },
       [](UpstreamToken& made) { made.scopes.push_back("api"); },
       [](UpstreamToken& made) { made.access_level = 50; },
+      [](UpstreamToken& made) { made.resource_type = "project"; },
       [](UpstreamToken& made) { made.expires_at.reset(); },
       [](UpstreamToken& made) { *made.expires_at += std::chrono::days(1); },
   };
@@ -146,6 +147,37 @@ TEST_F(CreateTest, WhatGitLabMadeOtherwiseIsTakenBack) {
   EXPECT_EQ(ReasonOf(Create(UserToken()).status()), "CLOCK_SKEW");
   Pass(seconds(3));
   EXPECT_TRUE(gitlab_.live().empty());
+}
+
+TEST_F(CreateTest, ATokenForAnotherProjectIsTakenBack) {
+  StartJobs();
+  gitlab_.SpoilNextAnswer([](UpstreamToken& made) { made.resource_id = 8; });
+  EXPECT_EQ(ReasonOf(Create(ProjectToken()).status()), "UPSTREAM_MISMATCH");
+  gitlab_.SpoilNextAnswer([](UpstreamToken& made) { made.resource_type = "group"; });
+  EXPECT_EQ(ReasonOf(Create(ProjectToken()).status()), "UPSTREAM_MISMATCH");
+  gitlab_.SpoilNextAnswer([](UpstreamToken& made) {  // As GitLab before 17.11 answers.
+    made.resource_type.clear();
+    made.resource_id = 0;
+  });
+  EXPECT_TRUE(Create(ProjectToken()).ok());
+  Pass(seconds(3));
+  EXPECT_EQ(gitlab_.live().size(), 1u);
+}
+
+// The latest date that GitLab allows counts from GitLab's own day.
+TEST_F(CreateTest, TheLatestDateIsThatOfGitLabsClock) {
+  gitlab_.set_max_lifetime_days(1);
+  StartJobs();
+  const WallTime midnight = MidnightOf(DateOf(loop_.Now()) + std::chrono::days(1));
+  loop_.Advance(midnight - minutes(10) - loop_.Now());
+  CreateRequest request = UserToken();
+  request.ttl = hours(24);
+  EXPECT_EQ(ReasonOf(Create(request).status()), "EXPIRATION_TOO_FAR");
+  gitlab_.set_skew(minutes(14));
+  loop_.Advance(minutes(2));  // What was resolved is asked for again, and GitLab's clock is known.
+  const absl::StatusOr<Created> created = Create(request);
+  ASSERT_TRUE(created.ok()) << created.status();
+  EXPECT_EQ(created->token.upstream_expire_date, DateOf(midnight) + std::chrono::days(1));
 }
 
 TEST_F(CreateTest, AShortenedDateShortensTheToken) {

@@ -25,7 +25,8 @@ Task<void> IssuerWatch::Run(Event stop) {
     Duration pause = kRefresh;
     if (facts.ok()) {
       Learn(*facts);
-      retry = kFirstRetry;
+      retry = facts->is_admin_known ? kFirstRetry : std::min<Duration>(2 * retry, kLongestRetry);
+      if (!facts->is_admin_known) pause = retry;
     } else {
       parts_.log.Warn("issuer not checked", {{"reason", ReasonOf(facts.status())},
                                              {"error", std::string(facts.status().message())},
@@ -45,6 +46,7 @@ void IssuerWatch::Learn(const IssuerFacts& facts) {
   parts_.log.Info("issuer checked", {{"user", facts.username},
                                      {"user_id", facts.user_id},
                                      {"administrator", facts.is_admin},
+                                     {"rights_known", facts.is_admin_known},
                                      {"expires", date},
                                      {"gitlab_version", facts.gitlab_version}});
   if (facts.expires_at.has_value() && *facts.expires_at - DateOf(parts_.clock.Now()) <= kWarnFrom) {

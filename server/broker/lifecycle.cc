@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "server/base/error.h"
+#include "server/broker/upstream_clock.h"
 #include "server/domain/expiry.h"
 #include "server/domain/marker.h"
 
@@ -20,6 +21,7 @@ constexpr Duration kCountEvery = seconds(10);
 // A ledger with millions of rows is counted less often: no more than one part in so many of the time is spent on it.
 constexpr int kCountShare = 500;
 constexpr Duration kReadFor = seconds(30);
+constexpr Duration kSkewToWarnOf = seconds(5);
 
 UpstreamQuery QueryFor(const Token& token, const std::string& marker) {
   UpstreamQuery query;
@@ -134,7 +136,19 @@ Task<void> Lifecycle::CountTokens() {
   }
   parts_.metrics.SetParked(counts->parked);
   parts_.metrics.SetUpstreamRestored(parts_.ledger.UpstreamRestored());
-  if (const std::optional<Duration> skew = parts_.gitlab.Skew()) parts_.metrics.SetUpstreamSkew(*skew);
+  ReportSkew();
+}
+
+void Lifecycle::ReportSkew() {
+  const std::optional<Duration> skew = MeasuredSkew(parts_);
+  if (!skew.has_value()) return;
+  parts_.metrics.SetUpstreamSkew(*skew);
+  const bool is_far = *skew > kSkewToWarnOf || *skew < -kSkewToWarnOf;
+  if (is_far && !skew_warned_) {
+    parts_.log.Warn("the clocks of GitLab and of the broker differ",
+                    {{"skew_s", static_cast<double>(skew->count()) / 1e6}});
+  }
+  skew_warned_ = is_far;
 }
 
 }  // namespace tokenbroker

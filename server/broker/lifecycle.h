@@ -33,6 +33,7 @@ class Lifecycle {
   Task<void> Look(TokenRecord record);
   Task<void> Pause(Event stop);
   Task<void> CountTokens();
+  void ReportSkew();
 
   BrokerParts parts_;
   std::string broker_;
@@ -42,6 +43,7 @@ class Lifecycle {
   int at_work_ = 0;
   WallTime nap_end_ = WallTime::max();  // Of the ledger's clock; max() while awake.
   BootTime next_count_{};
+  bool skew_warned_ = false;
 };
 
 }  // namespace tokenbroker

@@ -6,6 +6,8 @@
 #include "server/base/error.h"
 #include "server/base/time_text.h"
 #include "server/broker/made_of.h"
+#include "server/broker/upstream_clock.h"
+#include "server/domain/expiry.h"
 #include "server/domain/marker.h"
 #include "server/domain/scope.h"
 
@@ -199,7 +201,7 @@ Task<absl::Status> Reconciler::JudgeStranger(std::shared_ptr<Walk> walk, Upstrea
 }
 
 Task<absl::StatusOr<bool>> Reconciler::IsTwin(std::shared_ptr<Walk> walk, UpstreamToken token, Token row) {
-  const Duration after = token.created_at - parts_.gitlab.Skew().value_or(Duration(0)) - row.create_time;
+  const Duration after = token.created_at - MeasuredSkew(parts_).value_or(Duration(0)) - row.create_time;
   if (after > kTwinWithin || after < -kTwinWithin) co_return false;
   // A holder who rotates its own token leaves the same marker, but its first one is dead then.
   const absl::StatusOr<std::optional<UpstreamToken>> first = co_await Ask(walk, row);
@@ -274,6 +276,7 @@ Task<absl::StatusOr<bool>> Reconciler::CheckRow(std::shared_ptr<Walk> walk, Toke
   if (!seen.ok()) co_return seen.status();
   Proof proof = Proof::kAbsent;
   if (!seen->has_value()) {
+    if (!NotFoundMayConfirm(token.create_time, options_.settle, parts_.ledger.Now())) co_return false;
     const absl::StatusOr<bool> absent = co_await IsAbsent(walk, token);
     if (!absent.ok() || !*absent) co_return absent;
   } else if ((*seen)->name != token.upstream_name) {
@@ -365,7 +368,7 @@ Task<absl::StatusOr<bool>> Reconciler::IsAbsent(std::shared_ptr<Walk> walk, Toke
   const absl::StatusOr<Slots::Slot> slot = co_await Enter(walk, 3);
   if (!slot.ok()) co_return slot.status();
   const CallContext call(parts_.clock.Boot() + kReadFor);
-  co_return co_await parts_.gitlab.ProvesAbsence(call, RefOf(token));
+  co_return co_await parts_.gitlab.ConfirmNotFound(call, RefOf(token));
 }
 
 Task<absl::StatusOr<Slots::Slot>> Reconciler::Enter(std::shared_ptr<Walk> walk, int calls) {

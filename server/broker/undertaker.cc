@@ -106,7 +106,11 @@ Task<absl::StatusOr<Proof>> Undertaker::ProveWithoutDelete(Token token, absl::St
     if ((*seen)->revoked) co_return Proof::kSeenRevoked;
     co_return why;
   }
-  const absl::StatusOr<bool> absent = co_await parts_.gitlab.ProvesAbsence(call, RefOf(token));
+  if (!NotFoundMayConfirm(token.create_time, settle_, parts_.ledger.Now())) {
+    co_return Error(absl::StatusCode::kUnavailable, "NOT_FOUND_TOO_EARLY",
+                    "GitLab does not find the token, which is so young that a replica of GitLab's may not have it yet");
+  }
+  const absl::StatusOr<bool> absent = co_await parts_.gitlab.ConfirmNotFound(call, RefOf(token));
   if (absent.ok() && *absent) co_return Proof::kAbsent;
   if (!absent.ok() && IsUnreachable(absent.status())) co_return absent.status();
   co_return Error(absl::StatusCode::kFailedPrecondition, "DEATH_NOT_PROVED",
@@ -152,9 +156,8 @@ Task<absl::Status> Undertaker::BuryFamily(Token token) {
 }
 
 bool Undertaker::PastUpstreamMidnight(const Token& token) const {
-  const std::optional<Duration> skew = parts_.gitlab.Skew();
-  if (!token.upstream_expire_date.has_value() || !skew.has_value()) return false;
-  return parts_.ledger.Now() + *skew >= MidnightOf(*token.upstream_expire_date);
+  const std::optional<WallTime> now = ConfirmingUpstreamNow(parts_.gitlab.Time(), parts_.clock.Boot());
+  return token.upstream_expire_date.has_value() && now.has_value() && *now >= MidnightOf(*token.upstream_expire_date);
 }
 
 Task<void> Undertaker::Record(TokenRecord record, absl::StatusOr<Proof> proof) {

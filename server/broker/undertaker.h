@@ -1,7 +1,8 @@
 #pragma once
-// Brings a REVOKING token to its proven end at GitLab. A 204 on DELETE by id is proof; so is a GET that shows it
-// revoked, a 404 by id while the same credential proves that it could see the token, and GitLab's own midnight of its
-// date. Nothing else is: not a project's 404, a 401, a 403, or absence from a list.
+// Brings a REVOKING token to its confirmed end at GitLab. What confirms it, each in a response that GitLab itself
+// wrote: a 204 on DELETE by id; a GET that shows it revoked; a 404 by id, once the token is `settle` old, while the
+// same credential proves on the same route that it would see the token; and GitLab's midnight of its date by GitLab's
+// own clock of the last minute. Nothing else does: not a project's 404, a 401, a 403, or absence from a list.
 //
 // A token with a self-extending scope (api, self_rotate) may have made itself a child with a new id and a far date;
 // deleting the parent does not touch it. Such a token is dead only when a list of its user's living tokens shows none
@@ -23,7 +24,9 @@ namespace tokenbroker {
 // Runs on the executor alone.
 class Undertaker {
  public:
-  Undertaker(BrokerParts parts, std::string broker) : parts_(parts), broker_(std::move(broker)) {}
+  // `settle`: a 404 confirms nothing before this age of a token.
+  Undertaker(BrokerParts parts, std::string broker, Duration settle)
+      : parts_(parts), broker_(std::move(broker)), settle_(settle) {}
 
   // One attempt to prove the token dead, and its result in the ledger: RecordDeath, or RecordAttempt with the time of
   // the next one. A second call for a token that is being worked on waits for the first instead.
@@ -46,6 +49,7 @@ class Undertaker {
 
   BrokerParts parts_;
   std::string broker_;
+  const Duration settle_;
   std::map<TokenId, Event> at_work_;
 };
 

@@ -25,6 +25,8 @@ std::optional<Date> UpstreamDateWithin(WallTime expire_time, Duration skew, Date
   return std::nullopt;
 }
 
+bool NotFoundMayConfirm(WallTime create_time, Duration settle, WallTime now) { return now >= create_time + settle; }
+
 std::optional<WallTime> NextLook(WallTime create_time, Duration settle, std::optional<WallTime> last_look) {
   std::array<WallTime, 4> looks = {create_time + kGiveUpAfter, create_time + kSendWindow + settle,
                                    create_time + hours(1), create_time + hours(24)};

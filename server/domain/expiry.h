@@ -21,6 +21,10 @@ Date UpstreamDateFor(WallTime expire_time, Duration skew);
 // `expire_time`; nothing if the ttl is too long for the instance.
 std::optional<Date> UpstreamDateWithin(WallTime expire_time, Duration skew, Date latest);
 
+// Whether a 404 by id at `now` can confirm that a token made at `create_time` is revoked: a replica of GitLab's that
+// lags answers 404 for a token that is live, so not before the token has settled.
+bool NotFoundMayConfirm(WallTime create_time, Duration settle, WallTime now);
+
 // How long an intent waits for its POST's answer before nobody believes it any more.
 inline constexpr Duration kGiveUpAfter = seconds(90);
 // A POST is handed over only this soon after its intent's commit.

@@ -197,6 +197,10 @@ absl::Status FailureOf(const HttpAnswer& answer, std::string_view issuer, WallTi
   if (answer.cancelled) return absl::CancelledError("the caller left");
   if (answer.status == 0) return Unavailable("GitLab did not answer: " + Presentable(answer.error, issuer));
   const int status = answer.status;
+  if (status < 400 && !IsFromGitLab(answer)) {
+    return Unavailable("something in front of GitLab answered " + std::to_string(status) +
+                       ": the response has no X-Gitlab-Meta header");
+  }
   if (status >= 200 && status < 300) {
     return Unavailable("GitLab answered " + std::to_string(status) + ", but with something else than its JSON");
   }

@@ -16,7 +16,8 @@ namespace tokenbroker {
 // GitLab's application carry X-Gitlab-Meta.
 bool IsCertainRefusal(const HttpAnswer& answer);
 
-// Whether the application itself answered.
+// Whether GitLab's application wrote the response, whatever its status. Any other response, a success too, is of
+// something in front of it and shows nothing of what GitLab did.
 bool IsFromGitLab(const HttpAnswer& answer);
 
 // Whether GitLab says that the credential itself is revoked or expired. A 401 without that says nothing: GitLab answers

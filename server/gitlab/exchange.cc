@@ -10,8 +10,6 @@
 namespace tokenbroker {
 namespace {
 
-constexpr Duration kSkewToWarnOf = seconds(5);
-
 std::string_view OutcomeOf(const HttpAnswer& answer) {
   if (answer.cancelled) return "cancelled";
   if (answer.status == 0) return answer.sent ? "unknown" : "not_sent";
@@ -106,27 +104,21 @@ Task<HttpAnswer> Exchange::SendWith(CallContext call, ApiRequest request, Secret
 
 void Exchange::Learn(const HttpAnswer& answer) {
   if (answer.status == 0) return;
+  // What stands in front of GitLab has a clock of its own.
   const std::optional<WallTime> date = ParseHttpDate(answer.header("date"));
-  if (date.has_value()) LearnSkew(*date - clock_.Now());
+  if (date.has_value() && IsFromGitLab(answer)) time_ = UpstreamTime{*date, clock_.Boot()};
   // RateLimit-Reset is a time of GitLab's clock.
-  if (const std::optional<Duration> pause = PauseAsked(answer, clock_.Now() + skew_.value_or(Duration(0)))) {
+  if (const std::optional<Duration> pause = PauseAsked(answer, UpstreamNowOrOurs())) {
     slots_.PauseUntil(clock_.Boot() + *pause);
   }
 }
 
-void Exchange::LearnSkew(Duration skew) {
-  // The header has whole seconds: what is less than that is not known, and none is assumed.
-  if (skew > -seconds(1) && skew <= seconds(1)) skew = Duration(0);
-  skew_ = skew;
-  const bool far = skew > kSkewToWarnOf || skew < -kSkewToWarnOf;
-  if (far && !std::exchange(skew_warned_, true)) {
-    log_.Warn("the clocks of GitLab and of the broker differ", {{"skew_s", static_cast<double>(skew.count()) / 1e6}});
-  }
-  if (!far) skew_warned_ = false;
+WallTime Exchange::UpstreamNowOrOurs() const {
+  return time_.has_value() ? UpstreamNow(*time_, clock_.Boot()) : clock_.Now();
 }
 
 absl::Status Exchange::Failure(const HttpAnswer& answer) const {
-  return FailureOf(answer, issuer_->Reveal(), clock_.Now());
+  return FailureOf(answer, issuer_->Reveal(), UpstreamNowOrOurs());
 }
 
 absl::Status Exchange::Dead() const {

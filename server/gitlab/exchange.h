@@ -12,6 +12,7 @@
 #include "server/base/call_context.h"
 #include "server/base/clock.h"
 #include "server/base/task.h"
+#include "server/domain/upstream_time.h"
 #include "server/gitlab/curl_loop.h"
 #include "server/gitlab/issuer.h"
 #include "server/gitlab/slots.h"
@@ -42,14 +43,16 @@ class Exchange {
   // The failure that an answer means.
   absl::Status Failure(const HttpAnswer& answer) const;
 
-  std::optional<Duration> skew() const { return skew_; }
+  // See GitLab::Time.
+  const std::optional<UpstreamTime>& time() const { return time_; }
   std::uint64_t issuer_generation() const { return issuer_->generation(); }
 
  private:
   Task<HttpAnswer> SendWith(CallContext call, ApiRequest request, Secret token);
   void Learn(const HttpAnswer& answer);
-  void LearnSkew(Duration skew);
   absl::Status Dead() const;
+  // For times of GitLab's in its headers.
+  WallTime UpstreamNowOrOurs() const;
 
   const std::string api_;
   const std::unique_ptr<CurlLoop> loop_;
@@ -58,8 +61,7 @@ class Exchange {
   Slots& slots_;
   Metrics& metrics_;
   Log& log_;
-  std::optional<Duration> skew_;
-  bool skew_warned_ = false;
+  std::optional<UpstreamTime> time_;
 };
 
 // Encodes one segment of a path or a value of a query: every byte outside A-Z a-z 0-9 - . _ ~.

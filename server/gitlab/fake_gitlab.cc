@@ -48,6 +48,31 @@ bool FakeGitLab::IsActive(const UpstreamToken& token) const {
   return !token.revoked && (!token.expires_at.has_value() || MidnightOf(*token.expires_at) > Now());
 }
 
+void FakeGitLab::Forget(std::int64_t token_id) {
+  const auto token = tokens_.find(token_id);
+  if (token == tokens_.end()) return;
+  bots_.erase(token->second.user_id);
+  tokens_.erase(token);
+}
+
+void FakeGitLab::Respond() {
+  if (!unmarked_) time_ = UpstreamTime{Now(), clock_.Boot()};
+}
+
+bool FakeGitLab::IsShownByProject(const UpstreamToken& token, std::int64_t project_id) const {
+  const auto bot = bots_.find(token.user_id);
+  return projects_.contains(project_id) && bot != bots_.end() && bot->second.is_member &&
+         bot->second.project.id == project_id;
+}
+
+UpstreamToken* FakeGitLab::FindById(const UpstreamRef& ref) {
+  const auto found = tokens_.find(ref.token_id);
+  if (found == tokens_.end() || Now() - found->second.created_at < lag_by_id_) return nullptr;
+  const bool is_shown =
+      issuer_is_admin_ || (ref.target.kind == TargetKind::kProject && IsShownByProject(found->second, ref.target.id));
+  return is_shown ? &found->second : nullptr;
+}
+
 std::vector<UpstreamToken> FakeGitLab::live() const {
   std::vector<UpstreamToken> live;
   for (const auto& [id, token] : tokens_) {
@@ -78,7 +103,11 @@ UpstreamToken FakeGitLab::Make(const MintSpec& spec, WallTime created_at) {
   UpstreamToken token;
   token.id = next_id_++;
   token.user_id = spec.target.kind == TargetKind::kUser ? spec.target.id : 10'000 + token.id;  // A bot of its own.
-  if (spec.target.kind == TargetKind::kProject) bots_[token.user_id] = spec.target;
+  if (spec.target.kind == TargetKind::kProject) {
+    bots_[token.user_id] = {spec.target};
+    token.resource_type = "project";
+    token.resource_id = spec.target.id;
+  }
   token.name = spec.name;
   token.description = spec.description;
   token.scopes = spec.scopes;
@@ -94,6 +123,7 @@ Task<Ended<Minted>> FakeGitLab::Mint(CallContext, DurableIntent intent, MintSpec
   CatchUp();
   if (clock_.Boot() - intent.committed() > seconds(5)) co_return Refused{Unavailable()};
   if (down_) co_return Refused{Unavailable()};
+  Respond();
   ++posts_;
   specs_.push_back(spec);
   const End end = NextEnd();
@@ -118,16 +148,17 @@ Task<Ended<Minted>> FakeGitLab::Mint(CallContext, DurableIntent intent, MintSpec
 Task<Ended<GitLab::Deleted>> FakeGitLab::Revoke(CallContext, UpstreamRef ref) {
   CatchUp();
   if (down_) co_return Refused{Unavailable()};
+  Respond();
   ++deletes_;
   if (before_delete_) before_delete_();
   const End end = NextEnd();
-  if (end == End::kRefused) {
+  if (end == End::kRefused || refuse_deletes_) {
     co_return Refused{Error(absl::StatusCode::kFailedPrecondition, "ISSUER_NOT_ALLOWED", "GitLab says no")};
   }
   if (end == End::kLostBefore) co_return Unknown{Unavailable()};
-  const auto found = tokens_.find(ref.token_id);
-  if (found == tokens_.end()) co_return Refused{NotFound()};
-  found->second.revoked = true;
+  UpstreamToken* const found = FindById(ref);
+  if (found == nullptr) co_return Refused{NotFound()};
+  found->revoked = true;
   if (deleted_) deleted_(ref.token_id);
   if (delete_takes_ > Duration(0)) co_await clock_.SleepUntil(clock_.Boot() + delete_takes_);
   if (end != End::kWorks) co_return Unknown{Unavailable()};
@@ -138,29 +169,42 @@ Task<absl::StatusOr<std::optional<UpstreamToken>>> FakeGitLab::GetToken(CallCont
   CatchUp();
   ++reads_;
   if (down_) co_return Unavailable();
-  const auto found = tokens_.find(ref.token_id);
-  if (found == tokens_.end()) co_return std::optional<UpstreamToken>();
-  UpstreamToken token = found->second;
+  Respond();
+  const UpstreamToken* const found = FindById(ref);
+  if (found == nullptr) co_return std::optional<UpstreamToken>();
+  UpstreamToken token = *found;
   token.active = IsActive(token);
   co_return std::optional<UpstreamToken>(std::move(token));
 }
 
-Task<absl::StatusOr<bool>> FakeGitLab::ProvesAbsence(CallContext, UpstreamRef ref) {
+Task<absl::StatusOr<bool>> FakeGitLab::ConfirmNotFound(CallContext, UpstreamRef ref) {
+  CatchUp();
   ++reads_;
   if (down_) co_return Unavailable();
-  if (ref.target.kind != TargetKind::kProject) co_return issuer_is_admin_;
-  co_return projects_.contains(ref.target.id) && !tokens_.contains(ref.token_id);  // Its bot goes with its row.
+  Respond();
+  if (FindById(ref) != nullptr) co_return false;
+  if (issuer_is_admin_) co_return true;
+  co_return ref.target.kind == TargetKind::kProject&& projects_.contains(ref.target.id) && ref.user_id != 0 &&
+      !bots_.contains(ref.user_id) && !users_.contains(ref.user_id);
 }
 
 Task<absl::StatusOr<std::vector<UpstreamToken>>> FakeGitLab::ListTokens(CallContext, UpstreamQuery query) {
   CatchUp();
   ++reads_;
   if (down_) co_return Unavailable();
-  if (query.whole_instance && !issuer_is_admin_) {
-    co_return Error(absl::StatusCode::kFailedPrecondition, "ISSUER_NOT_ALLOWED", "the issuer is no administrator");
+  Respond();
+  const bool is_project = query.target.kind == TargetKind::kProject && !query.whole_instance;
+  if (!is_project && !issuer_is_admin_) {
+    co_return Error(absl::StatusCode::kFailedPrecondition, "ISSUER_NOT_ALLOWED",
+                    "the credential is no administrator's");
   }
+  // An administrator's list has everybody's tokens, a project's its own alone.
+  const bool by_project = is_project && !issuer_is_admin_;
+  if (by_project && !projects_.contains(query.target.id)) co_return NotFound();
   std::vector<UpstreamToken> found;
   for (const auto& [id, token] : tokens_) {
+    if (Now() - token.created_at < list_lag_) continue;
+    if (by_project && !IsShownByProject(token, query.target.id)) continue;
     if (query.user_id != 0 && token.user_id != query.user_id) continue;
     if (token.name.find(query.search) == std::string::npos) continue;
     if (query.created_after.has_value() && token.created_at < *query.created_after) continue;
@@ -180,6 +224,7 @@ Task<absl::StatusOr<TargetFacts>> FakeGitLab::Resolve(CallContext, Target target
   ++resolves_;
   ++reads_;
   if (down_) co_return Unavailable();
+  Respond();
   if (target.kind == TargetKind::kGroup || target.kind == TargetKind::kServiceAccount) co_return NotSupported();
   if (target.kind == TargetKind::kUser) {
     for (const auto& [id, facts] : users_) {
@@ -205,8 +250,9 @@ Task<absl::StatusOr<TargetFacts>> FakeGitLab::Resolve(CallContext, Target target
 Task<absl::StatusOr<ResolvedTarget>> FakeGitLab::TargetOf(CallContext, std::string instance, std::int64_t user_id) {
   ++reads_;
   if (down_) co_return Unavailable();
+  Respond();
   const auto bot = bots_.find(user_id);
-  if (bot != bots_.end()) co_return bot->second;
+  if (bot != bots_.end()) co_return bot->second.project;
   const auto user = users_.find(user_id);
   if (user == users_.end()) co_return NotFound();
   ResolvedTarget target = user->second.target;
@@ -216,12 +262,13 @@ Task<absl::StatusOr<ResolvedTarget>> FakeGitLab::TargetOf(CallContext, std::stri
 
 Task<absl::StatusOr<IssuerFacts>> FakeGitLab::CheckIssuer(CallContext) {
   if (down_) co_return Unavailable();
+  Respond();
   IssuerFacts facts;
   facts.user_id = 1;
   facts.username = "root";
   facts.is_admin = issuer_is_admin_;
   facts.scopes = {"api"};
-  facts.max_lifetime_days = 365;
+  facts.max_lifetime_days = max_lifetime_days_;
   facts.gitlab_version = "18.11.5";
   co_return facts;
 }

@@ -50,6 +50,16 @@ class FakeGitLab final : public GitLab {
   }
   void set_skew(Duration skew) { skew_ = skew; }
   void set_issuer_is_admin(bool admin) { issuer_is_admin_ = admin; }
+  // Something in front of GitLab wrote the newest Date: it is not used, as if there had been no response.
+  void set_unmarked(bool unmarked) { unmarked_ = unmarked; }
+  // Each DELETE is rejected, as for a credential that may not.
+  void set_refuse_deletes(bool refuse) { refuse_deletes_ = refuse; }
+  // The instance's longest life of a token.
+  void set_max_lifetime_days(int days) { max_lifetime_days_ = days; }
+  // Lists do not show a token within this time of its making.
+  void set_list_lag(Duration lag) { list_lag_ = lag; }
+  // A replica lags: whatever asks for a token by id within this time of its making finds nothing.
+  void set_lag_by_id(Duration lag) { lag_by_id_ = lag; }
 
   void AddUser(std::int64_t id, std::string username);
   TargetFacts& user(std::int64_t id) { return users_.at(id); }
@@ -57,6 +67,8 @@ class FakeGitLab final : public GitLab {
   // A token that was made before the test began.
   void AddToken(UpstreamToken token) { tokens_[token.id] = std::move(token); }
   void RemoveProject(std::int64_t id) { projects_.erase(id); }
+  // A project token's bot loses its membership: its token is live, and the project's routes do not show it any more.
+  void RemoveMember(std::int64_t token_id) { bots_.at(tokens_.at(token_id).user_id).is_member = false; }
 
   // A token that is made without anybody's hearing of it; its id.
   std::int64_t Plant(const MintSpec& spec) { return Make(spec, Now()).id; }
@@ -79,8 +91,8 @@ class FakeGitLab final : public GitLab {
   std::int64_t HolderRotates(std::int64_t token_id);
   // Called before each DELETE is carried out: a holder may be faster.
   void set_before_delete(std::function<void()> act) { before_delete_ = std::move(act); }
-  // The row vanishes, as with a deleted user.
-  void Forget(std::int64_t token_id) { tokens_.erase(token_id); }
+  // The row vanishes, as with a deleted user; a project token's bot goes with it.
+  void Forget(std::int64_t token_id);
 
   std::vector<UpstreamToken> live() const;
   const UpstreamToken& token(std::int64_t id) const { return tokens_.at(id); }
@@ -93,17 +105,22 @@ class FakeGitLab final : public GitLab {
   Task<Ended<Minted>> Mint(CallContext call, DurableIntent intent, MintSpec spec) override;
   Task<Ended<Deleted>> Revoke(CallContext call, UpstreamRef ref) override;
   Task<absl::StatusOr<std::optional<UpstreamToken>>> GetToken(CallContext call, UpstreamRef ref) override;
-  Task<absl::StatusOr<bool>> ProvesAbsence(CallContext call, UpstreamRef ref) override;
+  Task<absl::StatusOr<bool>> ConfirmNotFound(CallContext call, UpstreamRef ref) override;
   Task<absl::StatusOr<std::vector<UpstreamToken>>> ListTokens(CallContext call, UpstreamQuery query) override;
   Task<absl::StatusOr<TargetFacts>> Resolve(CallContext call, Target target) override;
   Task<absl::StatusOr<ResolvedTarget>> TargetOf(CallContext call, std::string instance, std::int64_t user_id) override;
   Task<absl::StatusOr<IssuerFacts>> CheckIssuer(CallContext call) override;
-  std::optional<Duration> Skew() const override { return skew_; }
+  std::optional<UpstreamTime> Time() const override { return time_; }
 
  private:
   End NextEnd();
   WallTime Now() const { return clock_.Now() + skew_; }
   bool IsActive(const UpstreamToken& token) const;
+  // GitLab responds: its clock is known from now on.
+  void Respond();
+  // The token, if the routes that the credential may use for `ref` show it.
+  UpstreamToken* FindById(const UpstreamRef& ref);
+  bool IsShownByProject(const UpstreamToken& token, std::int64_t project_id) const;
   UpstreamToken Make(const MintSpec& spec, WallTime created_at);
   // Carries out what was to happen late and is due.
   void CatchUp();
@@ -119,10 +136,20 @@ class FakeGitLab final : public GitLab {
   Duration skew_{0};
   bool down_ = false;
   bool issuer_is_admin_ = true;
+  bool unmarked_ = false;
+  bool refuse_deletes_ = false;
+  int max_lifetime_days_ = 365;
+  Duration lag_by_id_{0};
+  Duration list_lag_{0};
+  std::optional<UpstreamTime> time_;
   std::int64_t next_id_ = 100;
   std::map<std::int64_t, TargetFacts> users_;
   std::map<std::int64_t, std::string> projects_;
-  std::map<std::int64_t, ResolvedTarget> bots_;  // Their projects.
+  struct Bot {
+    ResolvedTarget project;
+    bool is_member = true;
+  };
+  std::map<std::int64_t, Bot> bots_;
   std::map<std::int64_t, UpstreamToken> tokens_;
   std::vector<std::pair<BootTime, MintSpec>> late_;
   std::vector<MintSpec> specs_;

@@ -16,6 +16,7 @@
 #include "server/base/time_text.h"
 #include "server/domain/durable_intent.h"
 #include "server/domain/target.h"
+#include "server/domain/upstream_time.h"
 
 namespace tokenbroker {
 
@@ -39,6 +40,9 @@ struct UpstreamToken {
   bool revoked = false;
   bool active = false;   // Neither revoked nor expired, by GitLab's clock.
   int access_level = 0;  // Project and group tokens.
+  // A project's or group's token, where the response names what it is for: "project" and its id. Empty, 0: it does not.
+  std::string resource_type;
+  std::int64_t resource_id = 0;
   WallTime created_at;
   std::optional<Date> expires_at;
   std::optional<WallTime> last_used_at;
@@ -82,7 +86,8 @@ struct UpstreamQuery {
 struct IssuerFacts {
   std::int64_t user_id = 0;
   std::string username;
-  bool is_admin = false;  // With admin mode satisfied, proved by an administrator's GET.
+  bool is_admin = false;       // With admin mode satisfied, proved by an administrator's GET.
+  bool is_admin_known = true;  // False: that GET had no response of GitLab's; is_admin is what it was before, or false.
   std::int64_t token_id = 0;
   std::vector<std::string> scopes;
   std::optional<Date> expires_at;
@@ -93,7 +98,8 @@ struct IssuerFacts {
 // Thread-safe. Tasks go on on the executor that the adapter was made with. Reads end at call.deadline() and honour
 // cancellation. A change ends by the adapter's own limit (60 s); call.deadline() decides only whether it is sent, and
 // nothing cancels it once it was handed over. Failures carry a reason (server/base/error.h):
-//   UPSTREAM_UNAVAILABLE (UNAVAILABLE)            no connection, no answer, 5xx, a read-only GitLab, not JSON
+//   UPSTREAM_UNAVAILABLE (UNAVAILABLE)            no connection, no response, 5xx, a read-only GitLab, not JSON, or any
+//                                                 status (a success too) without X-Gitlab-Meta: GitLab did not write it
 //   UPSTREAM_RATE_LIMITED (RESOURCE_EXHAUSTED)    429; with RetryAfter
 //   UPSTREAM_INVALID (INVALID_ARGUMENT)           400 or 422 on a value, in GitLab's words; with the field if known
 //   UPSTREAM_NOT_FOUND (NOT_FOUND)                404
@@ -109,18 +115,22 @@ class GitLab {
   // was committed more than kSendWindow ago.
   virtual Task<Ended<Minted>> Mint(CallContext call, DurableIntent intent, MintSpec spec) = 0;
 
-  // DELETE by id. GitLab answers 204 also for a token that is revoked already. A Refused NOT_FOUND is not yet proof of
-  // death, see ProvesAbsence.
+  // DELETE by id. GitLab answers 204 also for a token that is revoked already. A Refused NOT_FOUND confirms nothing,
+  // see ConfirmNotFound.
   struct Deleted {};
   virtual Task<Ended<Deleted>> Revoke(CallContext call, UpstreamRef ref) = 0;
 
-  // GET by id; nothing if GitLab answers 404 (or a non-administrator's 401 for "not yours or absent").
+  // GET by id; std::nullopt if GitLab answers 404 (or a non-administrator's 401 for "not yours or absent"), which says
+  // nothing about the token, see ConfirmNotFound.
   virtual Task<absl::StatusOr<std::optional<UpstreamToken>>> GetToken(CallContext call, UpstreamRef ref) = 0;
 
-  // Whether a 404 on this token by id, now, means that it is dead: the credential proves that it could see it. For a
-  // user's token it must pass an administrator's GET; for a project's the project must answer and the token's bot user
-  // must be gone, since a bot that only lost its membership hides a living token.
-  virtual Task<absl::StatusOr<bool>> ProvesAbsence(CallContext call, UpstreamRef ref) = 0;
+  // Asks again by id, and returns true if GitLab answers 404 while the same credential proves on the same route that it
+  // would see the token: an administrator (by a GET that is an administrator's alone) asks /personal_access_tokens/:id,
+  // which shows every token; any other credential asks the project's route, the project must answer 200, and the
+  // token's bot user must be gone, since a bot that only lost its membership hides a live token. The primary may know
+  // the token all the same where a replica lags: the 404 confirms a revocation only when NotFoundMayConfirm
+  // (server/domain/expiry.h) allows it.
+  virtual Task<absl::StatusOr<bool>> ConfirmNotFound(CallContext call, UpstreamRef ref) = 0;
 
   // Every page. A token that is absent from it may exist all the same: a replica may lag, a POST may still be at work.
   virtual Task<absl::StatusOr<std::vector<UpstreamToken>>> ListTokens(CallContext call, UpstreamQuery query) = 0;
@@ -135,8 +145,9 @@ class GitLab {
   // Asks GitLab who the issuer is.
   virtual Task<absl::StatusOr<IssuerFacts>> CheckIssuer(CallContext call) = 0;
 
-  // GitLab's clock minus ours, from the Date header of its newest answer; nothing before the first.
-  virtual std::optional<Duration> Skew() const = 0;
+  // GitLab's clock, from the Date header of the newest response that GitLab itself wrote; std::nullopt before the
+  // first.
+  virtual std::optional<UpstreamTime> Time() const = 0;
 };
 
 }  // namespace tokenbroker

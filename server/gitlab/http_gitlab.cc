@@ -51,6 +51,11 @@ absl::Status NeedsAdministrator() {
 
 bool IsSupported(TargetKind kind) { return kind == TargetKind::kUser || kind == TargetKind::kProject; }
 
+// Success is believed only of GitLab itself.
+bool IsOk(const HttpAnswer& answer) { return answer.status == 200 && IsFromGitLab(answer); }
+
+bool IsNotFound(const HttpAnswer& answer) { return answer.status == 404 && IsFromGitLab(answer); }
+
 // Whether GitLab says that the issuer may not ask this. Any other failure, a 429 too, tells nothing about its rights.
 bool SaysMayNot(const HttpAnswer& answer) {
   return IsFromGitLab(answer) && (answer.status == 401 || answer.status == 403);
@@ -104,7 +109,7 @@ class HttpGitLab final : public GitLab {
     request.send_before = std::min(intent.committed() + kSendWindow, call.deadline());
     absl::StatusOr<HttpAnswer> answer = co_await exchange_->Send(std::move(call), std::move(request));
     if (!answer.ok()) co_return Refused{answer.status()};
-    if (answer->status == 201) {
+    if (answer->status == 201 && IsFromGitLab(*answer)) {
       std::optional<Minted> minted = ParseMinted(answer->body);
       if (minted.has_value()) co_return *std::move(minted);
       co_return Unknown{exchange_->Failure(*answer)};
@@ -123,61 +128,69 @@ class HttpGitLab final : public GitLab {
     const bool hidden = refused != nullptr && ReasonOf(refused->why) == "UPSTREAM_NOT_FOUND";
     if (!hidden || ref.target.kind == TargetKind::kUser) co_return end;
     // The project's own route does not see a bot that has lost its membership; an administrator's route does.
-    const absl::StatusOr<IssuerFacts> issuer = co_await KnownIssuer(call);
-    if (!issuer.ok() || !issuer->is_admin) co_return end;
+    const bool admin = co_await IsProbablyAdmin(call);
+    if (!admin) co_return end;
     co_return co_await Delete(std::move(call), std::move(ref), /*by_id=*/true);
   }
 
   // GET /personal_access_tokens/:id, GET /projects/:id/access_tokens/:token_id
   Task<absl::StatusOr<std::optional<UpstreamToken>>> GetToken(CallContext call, UpstreamRef ref) override {
     if (!IsSupported(ref.target.kind)) co_return NotSupported(ref.target.kind);
-    const absl::StatusOr<IssuerFacts> issuer = co_await KnownIssuer(call);
-    if (!issuer.ok()) co_return issuer.status();
-    const bool admin = issuer->is_admin;
-    ApiRequest request;
-    request.operation = "get_token";
-    request.method = "GET";
-    request.path = PathOf(ref, /*by_id=*/admin || ref.target.kind == TargetKind::kUser);
-    absl::StatusOr<HttpAnswer> answer = co_await exchange_->Send(std::move(call), std::move(request));
-    if (!answer.ok()) co_return answer.status();
-    if (answer->status == 200) {
-      std::optional<UpstreamToken> token = ParseToken(std::move(answer->body));
-      if (token.has_value()) co_return std::optional<UpstreamToken>(std::move(token));
-    }
-    const bool hidden = answer->status == 401 && !admin;  // "Not yours, or not there."
-    if (hidden || (answer->status == 404 && IsFromGitLab(*answer))) co_return std::optional<UpstreamToken>();
-    co_return exchange_->Failure(*answer);
+    absl::StatusOr<std::optional<UpstreamToken>> token =
+        co_await GetBy(call, ref, /*by_id=*/ref.target.kind == TargetKind::kUser);
+    if (ref.target.kind == TargetKind::kUser || !token.ok() || token->has_value()) co_return token;
+    // As for Revoke.
+    const bool admin = co_await IsProbablyAdmin(call);
+    if (!admin) co_return token;
+    co_return co_await GetBy(std::move(call), std::move(ref), /*by_id=*/true);
   }
 
-  // GET /application/settings; GET /projects/:id and GET /users/:id
-  Task<absl::StatusOr<bool>> ProvesAbsence(CallContext call, UpstreamRef ref) override {
+  // GET /application/settings, /personal_access_tokens/:id; GET /projects/:id, /projects/:id/access_tokens/:token_id,
+  // /users/:id
+  Task<absl::StatusOr<bool>> ConfirmNotFound(CallContext call, UpstreamRef ref) override {
+    if (!IsSupported(ref.target.kind)) co_return NotSupported(ref.target.kind);
+    const std::uint64_t generation = exchange_->issuer_generation();
     const absl::StatusOr<bool> admin = co_await IsAdminNow(call);
-    if (!admin.ok()) co_return admin.status();
-    if (*admin) co_return true;  // An administrator sees every token by its id.
-    if (ref.target.kind != TargetKind::kProject || ref.user_id == 0) co_return false;
-    const absl::StatusOr<HttpAnswer> project = co_await Get(call, "resolve", "/projects/" + SegmentOf(ref.target));
-    if (!project.ok()) co_return project.status();
-    if (project->status != 200) co_return false;
-    const absl::StatusOr<HttpAnswer> bot = co_await Get(call, "resolve", "/users/" + std::to_string(ref.user_id));
-    if (!bot.ok()) co_return bot.status();
-    co_return bot->status == 404 && IsFromGitLab(*bot);
+    const bool of_project = ref.target.kind == TargetKind::kProject && ref.user_id != 0;
+    // A credential that is no administrator's needs no answer to that question.
+    if (!admin.ok() && !of_project) co_return admin.status();
+    const bool by_id = admin.ok() && *admin;
+    if (!by_id && !of_project) co_return false;
+    if (!by_id) {
+      const absl::StatusOr<HttpAnswer> project = co_await Get(call, "resolve", "/projects/" + SegmentOf(ref.target));
+      if (!project.ok()) co_return project.status();
+      if (!IsOk(*project)) co_return false;
+    }
+    const absl::StatusOr<HttpAnswer> token = co_await Get(call, "get_token", PathOf(ref, by_id));
+    if (!token.ok()) co_return token.status();
+    if (!IsNotFound(*token)) co_return false;
+    if (!by_id) {
+      const absl::StatusOr<HttpAnswer> bot = co_await Get(call, "resolve", "/users/" + std::to_string(ref.user_id));
+      if (!bot.ok()) co_return bot.status();
+      if (!IsNotFound(*bot)) co_return false;
+    }
+    // All of it with one credential: another one may see less.
+    co_return exchange_->issuer_generation() == generation;
   }
 
   // GET /personal_access_tokens, GET /projects/:id/access_tokens; GET /application/settings
   Task<absl::StatusOr<std::vector<UpstreamToken>>> ListTokens(CallContext call, UpstreamQuery query) override {
     if (!IsSupported(query.target.kind)) co_return NotSupported(query.target.kind);
-    const absl::StatusOr<IssuerFacts> issuer = co_await KnownIssuer(call);
-    if (!issuer.ok()) co_return issuer.status();
     const bool of_project = query.target.kind == TargetKind::kProject && !query.whole_instance;
-    if (query.whole_instance && !issuer->is_admin) co_return NeedsAdministrator();
-    bool by_project = of_project && !issuer->is_admin;
-    if (issuer->is_admin && query.user_id == 0) {
+    bool by_project = false;
+    if (of_project) {
+      const bool admin = co_await IsProbablyAdmin(call);
+      by_project = !admin;
+    }
+    if (!by_project && query.user_id == 0) {
       // GitLab doc: who is no administrator any more gets a shorter list of all tokens, not an error. (For one user's
       // it is an error.)
       const absl::StatusOr<bool> admin = co_await IsAdminNow(call);
-      if (!admin.ok()) co_return admin.status();
-      if (query.whole_instance && !*admin) co_return NeedsAdministrator();
-      by_project = of_project && !*admin;
+      if (query.whole_instance) {
+        if (!admin.ok()) co_return admin.status();
+        if (!*admin) co_return NeedsAdministrator();
+      }
+      by_project = of_project && (!admin.ok() || !*admin);
     }
     std::string path =
         by_project ? "/projects/" + SegmentOf(query.target) + "/access_tokens?" : "/personal_access_tokens?";
@@ -197,7 +210,7 @@ class HttpGitLab final : public GitLab {
     for (int pages = 0; pages < kPagesMax && !page.empty() && tokens.size() < most; ++pages) {
       absl::StatusOr<HttpAnswer> answer = co_await Get(call, "list_tokens", path + page);
       if (!answer.ok()) co_return answer.status();
-      if (answer->status != 200) co_return exchange_->Failure(*answer);
+      if (!IsOk(*answer)) co_return exchange_->Failure(*answer);
       page = PercentEncode(answer->header("x-next-page"));
       std::optional<std::vector<UpstreamToken>> list = ParseTokens(std::move(answer->body));
       if (!list.has_value()) co_return exchange_->Failure(*answer);
@@ -223,7 +236,7 @@ class HttpGitLab final : public GitLab {
                                                            : "/users?username=" + PercentEncode(target.ref);
     absl::StatusOr<HttpAnswer> answer = co_await Get(call, "resolve", std::move(path));
     if (!answer.ok()) co_return answer.status();
-    if (answer->status != 200) co_return exchange_->Failure(*answer);
+    if (!IsOk(*answer)) co_return exchange_->Failure(*answer);
     if (target.kind == TargetKind::kProject) {
       const std::optional<UpstreamProject> project = ParseProject(std::move(answer->body));
       if (!project.has_value()) co_return exchange_->Failure(*answer);
@@ -252,7 +265,7 @@ class HttpGitLab final : public GitLab {
     absl::StatusOr<HttpAnswer> answer = co_await Get(call, "resolve", "/users/" + std::to_string(user_id));
     if (!answer.ok()) co_return answer.status();
     std::optional<UpstreamUser> user;
-    if (answer->status == 200) user = ParseUser(std::move(answer->body));
+    if (IsOk(*answer)) user = ParseUser(std::move(answer->body));
     if (!user.has_value()) co_return exchange_->Failure(*answer);
     ResolvedTarget target;
     target.instance = std::move(instance);
@@ -263,7 +276,7 @@ class HttpGitLab final : public GitLab {
     answer = co_await Get(call, "resolve", "/projects/" + std::to_string(*project_id));
     if (!answer.ok()) co_return answer.status();
     std::optional<UpstreamProject> project;
-    if (answer->status == 200) project = ParseProject(std::move(answer->body));
+    if (IsOk(*answer)) project = ParseProject(std::move(answer->body));
     if (!project.has_value()) co_return exchange_->Failure(*answer);
     target.kind = TargetKind::kProject;
     target.id = project->id;
@@ -277,7 +290,7 @@ class HttpGitLab final : public GitLab {
     absl::StatusOr<HttpAnswer> self = co_await Get(call, "issuer", "/personal_access_tokens/self");
     if (!self.ok()) co_return self.status();
     std::optional<UpstreamToken> token;
-    if (self->status == 200) token = ParseToken(std::move(self->body));
+    if (IsOk(*self)) token = ParseToken(std::move(self->body));
     if (!token.has_value()) co_return exchange_->Failure(*self);
     IssuerFacts facts;
     facts.token_id = token->id;
@@ -287,7 +300,7 @@ class HttpGitLab final : public GitLab {
 
     absl::StatusOr<HttpAnswer> me = co_await Get(call, "issuer", "/user");
     if (!me.ok()) co_return me.status();
-    if (me->status == 200) {
+    if (IsOk(*me)) {
       const std::optional<UpstreamUser> user = ParseUser(std::move(me->body));
       if (user.has_value()) facts.username = user->username;
     } else if (!SaysMayNot(*me)) {
@@ -299,18 +312,20 @@ class HttpGitLab final : public GitLab {
                           "), which GitLab does not let make tokens; use one of an administrator or a service account");
     }
     absl::StatusOr<HttpAnswer> settings = co_await Get(call, "issuer", "/application/settings");
-    if (!settings.ok()) co_return settings.status();
-    if (settings->status == 200) {
-      const std::optional<UpstreamSettings> known = ParseSettings(std::move(settings->body));
-      if (!known.has_value()) co_return exchange_->Failure(*settings);
-      facts.is_admin = true;
-      facts.max_lifetime_days = known->max_lifetime_days;
-    } else if (!SaysMayNot(*settings)) {
-      co_return exchange_->Failure(*settings);
+    std::optional<UpstreamSettings> known;
+    const bool is_from_gitlab = settings.ok() && IsFromGitLab(*settings);
+    if (is_from_gitlab && settings->status == 200) known = ParseSettings(std::move(settings->body));
+    facts.is_admin = known.has_value();
+    if (facts.is_admin) facts.max_lifetime_days = known->max_lifetime_days;
+    // Anything else (a firewall's page, no response) leaves the rights unknown; a maintainer's credential needs no
+    // more.
+    facts.is_admin_known = facts.is_admin || (is_from_gitlab && SaysMayNot(*settings));
+    if (!facts.is_admin_known && issuer_.has_value() && issuer_generation_ == generation) {
+      facts.is_admin = issuer_->is_admin;
+      facts.max_lifetime_days = issuer_->max_lifetime_days;
     }
     absl::StatusOr<HttpAnswer> metadata = co_await Get(call, "issuer", "/metadata");
-    if (!metadata.ok()) co_return metadata.status();
-    if (metadata->status == 200) {
+    if (metadata.ok() && IsOk(*metadata)) {
       facts.gitlab_version = Presentable(ParseVersion(std::move(metadata->body)).value_or(""), "");
     }
     issuer_ = facts;
@@ -318,7 +333,7 @@ class HttpGitLab final : public GitLab {
     co_return facts;
   }
 
-  std::optional<Duration> Skew() const override { return exchange_->skew(); }
+  std::optional<UpstreamTime> Time() const override { return exchange_->time(); }
 
  private:
   static std::string PathOf(const UpstreamRef& ref, bool by_id) {
@@ -341,10 +356,32 @@ class HttpGitLab final : public GitLab {
     request.path = PathOf(ref, by_id);
     const absl::StatusOr<HttpAnswer> answer = co_await exchange_->Send(call.Detached(), std::move(request));
     if (!answer.ok()) co_return Refused{answer.status()};
-    if (answer->status == 204) co_return Deleted{};
+    if (answer->status == 204 && IsFromGitLab(*answer)) co_return Deleted{};
     const absl::Status why = exchange_->Failure(*answer);
     if (IsCertainRefusal(*answer)) co_return Refused{why};
     co_return Unknown{why};
+  }
+
+  Task<absl::StatusOr<std::optional<UpstreamToken>>> GetBy(CallContext call, UpstreamRef ref, bool by_id) {
+    absl::StatusOr<HttpAnswer> answer = co_await Get(call, "get_token", PathOf(ref, by_id));
+    if (!answer.ok()) co_return answer.status();
+    if (IsOk(*answer)) {
+      std::optional<UpstreamToken> token = ParseToken(std::move(answer->body));
+      if (token.has_value()) co_return std::optional<UpstreamToken>(std::move(token));
+    }
+    if (IsNotFound(*answer)) co_return std::optional<UpstreamToken>();
+    if (by_id && answer->status == 401 && IsFromGitLab(*answer)) {
+      // To anybody but an administrator this means "not yours, or not there".
+      const bool admin = co_await IsProbablyAdmin(call);
+      if (!admin) co_return std::optional<UpstreamToken>();
+    }
+    co_return exchange_->Failure(*answer);
+  }
+
+  // Chooses a route, and confirms nothing: rights may have changed since they were asked for.
+  Task<bool> IsProbablyAdmin(CallContext call) {
+    const absl::StatusOr<IssuerFacts> issuer = co_await KnownIssuer(std::move(call));
+    co_return issuer.ok() && issuer->is_admin;
   }
 
   // What was learned of the issuer; asked now if nothing was yet, or if its file holds another credential since.
@@ -354,13 +391,15 @@ class HttpGitLab final : public GitLab {
     co_return facts;
   }
 
-  // By a GET that is an administrator's alone.
+  // By a GET that is an administrator's alone. What it says is remembered for IsProbablyAdmin.
   Task<absl::StatusOr<bool>> IsAdminNow(CallContext call) {
+    const std::uint64_t generation = exchange_->issuer_generation();
     const absl::StatusOr<HttpAnswer> settings = co_await Get(std::move(call), "issuer", "/application/settings");
     if (!settings.ok()) co_return settings.status();
-    if (settings->status == 200) co_return true;
-    if (!SaysMayNot(*settings)) co_return exchange_->Failure(*settings);
-    co_return false;
+    const bool admin = IsOk(*settings);
+    if (!admin && !SaysMayNot(*settings)) co_return exchange_->Failure(*settings);
+    if (issuer_.has_value() && issuer_generation_ == generation) issuer_->is_admin = admin;
+    co_return admin;
   }
 
   const std::unique_ptr<Exchange> exchange_;

@@ -65,8 +65,8 @@ class HttpGitLabTest : public testing::TestWithParam<const char*> {
     const auto live = sim_->LiveTokens();
     return std::any_of(live.begin(), live.end(), [&](const auto& token) { return token.id == token_id; });
   }
-  bool ProvesAbsence(UpstreamRef ref) {
-    const absl::StatusOr<bool> proves = adapter_->Run(gitlab().ProvesAbsence({}, std::move(ref)));
+  bool ConfirmNotFound(UpstreamRef ref) {
+    const absl::StatusOr<bool> proves = adapter_->Run(gitlab().ConfirmNotFound({}, std::move(ref)));
     EXPECT_TRUE(proves.ok()) << proves.status();
     return proves.ok() && *proves;
   }
@@ -279,11 +279,11 @@ TEST_P(HttpGitLabTest, KnowsWhoTheIssuerIs) {
   EXPECT_EQ(facts->expires_at, ParseDate("2099-01-01"));
   EXPECT_EQ(facts->gitlab_version.substr(0, 7), GetParam());
   EXPECT_EQ(facts->max_lifetime_days, 365);
-  ASSERT_TRUE(gitlab().Skew().has_value());
-  EXPECT_LT(std::abs(gitlab().Skew()->count()), Duration(seconds(3)).count());
+  ASSERT_TRUE(gitlab().Time().has_value());
+  EXPECT_LT(std::abs((gitlab().Time()->date - adapter_->loop().Now()).count()), Duration(seconds(3)).count());
 
   AsMaria();
-  EXPECT_FALSE(gitlab().Skew().has_value());
+  EXPECT_FALSE(gitlab().Time().has_value());
   const auto plain = adapter_->Run(gitlab().CheckIssuer({}));
   ASSERT_TRUE(plain.ok()) << plain.status();
   EXPECT_EQ(plain->username, "maria");
@@ -303,18 +303,42 @@ TEST_P(HttpGitLabTest, AProjectsTokenIsNoIssuer) {
   EXPECT_NE(std::string(facts.status().message()).find("_bot"), std::string::npos) << facts.status();
 }
 
-TEST_P(HttpGitLabTest, AbsenceIsProvedOnlyByWhoCouldSee) {
+TEST_P(HttpGitLabTest, A404IsConfirmedOnlyByACredentialThatWouldSeeTheToken) {
   AsAdmin();
   const Ended<Minted> made = Mint(ProjectTarget(project_), "tb-absent");
   ASSERT_EQ(EndOf(made), "DONE");
   const UpstreamRef ref = Ref(ProjectTarget(project_), std::get<Minted>(made).token);
-  EXPECT_TRUE(ProvesAbsence(ref));
+  EXPECT_FALSE(ConfirmNotFound(ref));  // It is there.
+  EXPECT_TRUE(ConfirmNotFound({ProjectTarget(project_), 77, 99'999}));
+  EXPECT_TRUE(ConfirmNotFound({UserTarget(demo_), 77, demo_}));
   AsMaria();
-  EXPECT_FALSE(ProvesAbsence(ref));  // The bot lives.
-  EXPECT_FALSE(ProvesAbsence({UserTarget(demo_), 77, demo_}));
-  EXPECT_FALSE(ProvesAbsence({ProjectTarget(project_), 77, 0}));
-  EXPECT_TRUE(ProvesAbsence({ProjectTarget(project_), 77, 99'999}));  // There is no such bot.
-  EXPECT_FALSE(ProvesAbsence({ProjectTarget(99'999), 77, 99'999}));
+  EXPECT_FALSE(ConfirmNotFound(ref));
+  EXPECT_FALSE(ConfirmNotFound({ProjectTarget(project_), 77, ref.user_id}));  // The bot lives.
+  EXPECT_FALSE(ConfirmNotFound({UserTarget(demo_), 77, demo_}));
+  EXPECT_FALSE(ConfirmNotFound({ProjectTarget(project_), 77, 0}));
+  EXPECT_TRUE(ConfirmNotFound({ProjectTarget(project_), 77, 99'999}));  // There is no such bot.
+  EXPECT_FALSE(ConfirmNotFound({ProjectTarget(99'999), 77, 99'999}));
+}
+
+// The credential becomes an administrator's between the 404 of the project's route and the question for its rights.
+TEST_P(HttpGitLabTest, ATokenWhoseBotLeftItsProjectIsNotTakenForGoneByANewAdministrator) {
+  AsMaria();
+  const Ended<Minted> made = Mint(ProjectTarget(project_), "tb-left");
+  ASSERT_EQ(EndOf(made), "DONE");
+  const UpstreamRef ref = Ref(ProjectTarget(project_), std::get<Minted>(made).token);
+  ASSERT_FALSE(adapter_->Run(gitlab().CheckIssuer({}))->is_admin);
+  sim_->RemoveProjectMember(project_, ref.user_id);
+  EXPECT_EQ(EndOf(Revoke(ref)), "REFUSED UPSTREAM_NOT_FOUND");
+  const auto hidden = adapter_->Run(gitlab().GetToken({}, ref));
+  ASSERT_TRUE(hidden.ok()) << hidden.status();
+  EXPECT_FALSE(hidden->has_value());
+  sim_->SetAdmin(maria_, true);
+  EXPECT_FALSE(ConfirmNotFound(ref));
+  ASSERT_TRUE(Lives(ref.token_id));
+  // What was asked is remembered: from now on the token is found, and ends.
+  EXPECT_TRUE(adapter_->Run(gitlab().GetToken({}, ref))->has_value());
+  EXPECT_EQ(EndOf(Revoke(ref)), "DONE");
+  EXPECT_FALSE(Lives(ref.token_id));
 }
 
 TEST_P(HttpGitLabTest, ALostAdminFlagProvesNothing) {
@@ -326,11 +350,12 @@ TEST_P(HttpGitLabTest, ALostAdminFlagProvesNothing) {
   gitlab_sim::Settings settings = sim_->settings();
   settings.admin_flag_lost = true;
   sim_->set_settings(settings);
-  EXPECT_FALSE(ProvesAbsence(ref));
+  EXPECT_FALSE(ConfirmNotFound(ref));
   EXPECT_EQ(EndOf(Revoke(ref)), "REFUSED ISSUER_NOT_ALLOWED");
   EXPECT_EQ(EndOf(Mint(UserTarget(demo_), "tb-x")), "REFUSED ISSUER_NOT_ALLOWED");
   const auto read = adapter_->Run(gitlab().GetToken({}, ref));
-  EXPECT_EQ(ReasonOf(read.status()), "ISSUER_NOT_ALLOWED");  // Not "it is not there".
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_FALSE(read->has_value());  // GitLab says "not yours, or not there", which confirms nothing.
   EXPECT_TRUE(Lives(ref.token_id));
   const auto facts = adapter_->Run(gitlab().CheckIssuer({}));
   ASSERT_TRUE(facts.ok()) << facts.status();

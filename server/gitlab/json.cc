@@ -48,6 +48,10 @@ void ReadTokenField(std::string_view key, ondemand::value value, UpstreamToken& 
     token.active = value.get_bool();
   } else if (key == "access_level") {
     token.access_level = value.is_null() ? 0 : static_cast<int>(std::int64_t(value.get_int64()));
+  } else if (key == "resource_type") {
+    token.resource_type = TextOr(value);
+  } else if (key == "resource_id") {
+    token.resource_id = value.is_null() ? 0 : std::int64_t(value.get_int64());
   } else if (key == "created_at") {
     token.created_at = ParseRfc3339(TextOr(value)).value_or(WallTime());
   } else if (key == "last_used_at") {

@@ -100,7 +100,7 @@ TEST_F(OnePostTest, ARedirectIsNeverFollowed) {
   for (const int status : {301, 302, 307, 308}) {
     const std::string marker = "moved" + std::to_string(status);
     sim_->Plan(Fault::Redirect(status, sim_->url() + "/api/v4/users/1/personal_access_tokens").On("POST", kMintPath));
-    EXPECT_EQ(EndOf(adapter_->Run(Mint(marker))), "UNKNOWN TARGET_MOVED");
+    EXPECT_EQ(EndOf(adapter_->Run(Mint(marker))), "UNKNOWN UPSTREAM_UNAVAILABLE");
     EXPECT_EQ(Posts(marker), 1);
   }
 }

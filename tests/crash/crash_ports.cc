@@ -111,9 +111,9 @@ class CrashGitLab final : public ForwardingGitLab {
     return Between(where_, ended.value_or("repeat"), ended.has_value() ? "seen" : "used",
                    real().GetToken(std::move(call), std::move(ref)));
   }
-  Task<absl::StatusOr<bool>> ProvesAbsence(CallContext call, UpstreamRef ref) override {
+  Task<absl::StatusOr<bool>> ConfirmNotFound(CallContext call, UpstreamRef ref) override {
     const std::string_view use = where_->Of(ref.token_id).value_or("create");
-    return Between(where_, use, "absence", real().ProvesAbsence(std::move(call), std::move(ref)));
+    return Between(where_, use, "absence", real().ConfirmNotFound(std::move(call), std::move(ref)));
   }
   Task<absl::StatusOr<std::vector<UpstreamToken>>> ListTokens(CallContext call, UpstreamQuery query) override {
     const std::string_view use = query.active_only ? "family" : "look";  // A family's list is no point of its own.

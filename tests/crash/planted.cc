@@ -55,7 +55,7 @@ class CredulousGitLab final : public ForwardingGitLab {
  public:
   using ForwardingGitLab::ForwardingGitLab;
 
-  Task<absl::StatusOr<bool>> ProvesAbsence(CallContext /*call*/, UpstreamRef /*ref*/) override { return Always(); }
+  Task<absl::StatusOr<bool>> ConfirmNotFound(CallContext /*call*/, UpstreamRef /*ref*/) override { return Always(); }
 
  private:
   static Task<absl::StatusOr<bool>> Always() { co_return true; }

@@ -82,9 +82,12 @@ std::vector<Act> PathTo(Dice& dice, std::string_view point) {
   };
   if (use == "repeat") return {Create(dice), Repeat()};
   if (point == "revoke.claim:after") return {Create(dice), end(Revoke()), Wait(seconds(60))};
+  // A 404 confirms nothing before the token has settled (10 minutes).
+  const bool asks_what_a_404_means = step == "absence";
+  if (use == "revoke" && asks_what_a_404_means) return {Create(dice, hours(1)), Wait(minutes(11)), end(Revoke())};
   if (use == "revoke") return {Create(dice), end(Revoke())};
   if (use == "expiry") {
-    const seconds ttl(60 + dice.Below(60));
+    const seconds ttl((asks_what_a_404_means ? 660 : 60) + dice.Below(60));
     return {Create(dice, ttl), end(Wait(ttl + seconds(1)))};
   }
   if (use == "look") {

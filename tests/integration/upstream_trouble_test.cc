@@ -33,6 +33,12 @@ class UpstreamTroubleTest : public testing::Test {
     return live;
   }
 
+  v1::TokenState StateOf(const std::string& name) {
+    const absl::StatusOr<v1::Token> token = client_->Get(name, DeadlineIn(seconds(20)));
+    EXPECT_TRUE(token.ok()) << token.status();
+    return token.ok() ? token->state() : v1::TOKEN_STATE_UNSPECIFIED;
+  }
+
   House house_;
   std::unique_ptr<TokenClient> client_;
 };
@@ -84,6 +90,50 @@ TEST_F(UpstreamTroubleTest, AConnectionThatDiesAfterThePostMeansUnknownAndOnePos
     EXPECT_TRUE(CallErrorOf(lost).retry_after.has_value());
     EXPECT_EQ(house_.gitlab().CountRequests("POST", kMint), 1);
   }
+}
+
+// What stands in front of GitLab says that it is done; GitLab has not seen the request.
+TEST_F(UpstreamTroubleTest, ASuccessThatGitLabDidNotWriteConfirmsNoRevocation) {
+  const absl::StatusOr<CreatedToken> made = Create();
+  ASSERT_TRUE(made.ok()) << made.status();
+  house_.gitlab().Plan(Fault::Proxy(204).On("DELETE", "", -1));
+  const absl::StatusOr<v1::Token> revoked = client_->Revoke(made->token.name(), DeadlineIn(seconds(20)));
+  ASSERT_TRUE(revoked.ok()) << revoked.status();
+  EXPECT_EQ(revoked->state(), v1::TOKEN_STATE_REVOKING);
+  EXPECT_EQ(LiveMarked(), 1);
+  house_.gitlab().ClearFaults();
+  EXPECT_TRUE(Eventually([&] { return StateOf(made->token.name()) == v1::TOKEN_STATE_REVOKED; }, seconds(60)));
+  EXPECT_EQ(LiveMarked(), 0);
+}
+
+TEST_F(UpstreamTroubleTest, A404OfALaggingReplicaConfirmsNoRevocation) {
+  gitlab_sim::Settings settings = house_.gitlab().settings();
+  settings.by_id_lag = std::chrono::hours(1);
+  house_.gitlab().set_settings(settings);
+  const absl::StatusOr<CreatedToken> made = Create();
+  ASSERT_TRUE(made.ok()) << made.status();
+  const absl::StatusOr<v1::Token> revoked = client_->Revoke(made->token.name(), DeadlineIn(seconds(20)));
+  ASSERT_TRUE(revoked.ok()) << revoked.status();
+  EXPECT_EQ(revoked->state(), v1::TOKEN_STATE_REVOKING);
+  EXPECT_EQ(LiveMarked(), 1);
+  settings.by_id_lag = milliseconds(0);
+  house_.gitlab().set_settings(settings);
+  EXPECT_TRUE(Eventually([&] { return StateOf(made->token.name()) == v1::TOKEN_STATE_REVOKED; }, seconds(60)));
+  EXPECT_EQ(LiveMarked(), 0);
+}
+
+// A proxy whose clock is ten days ahead answers for a while.
+TEST_F(UpstreamTroubleTest, AProxysClockConfirmsNoMidnightAndStopsNoCreate) {
+  const absl::StatusOr<CreatedToken> made = Create();
+  ASSERT_TRUE(made.ok()) << made.status();
+  house_.gitlab().Plan(Fault::Proxy(502, "<html></html>", std::chrono::hours(240)).On("", "", -1));
+  const absl::StatusOr<v1::Token> revoked = client_->Revoke(made->token.name(), DeadlineIn(seconds(20)));
+  ASSERT_TRUE(revoked.ok()) << revoked.status();
+  EXPECT_EQ(revoked->state(), v1::TOKEN_STATE_REVOKING);
+  EXPECT_EQ(LiveMarked(), 1);
+  house_.gitlab().ClearFaults();
+  EXPECT_TRUE(Create().ok());
+  EXPECT_TRUE(Eventually([&] { return StateOf(made->token.name()) == v1::TOKEN_STATE_REVOKED; }, seconds(60)));
 }
 
 TEST_F(UpstreamTroubleTest, AMovedProjectIsAPreconditionAndNothingIsSent) {

@@ -174,7 +174,7 @@ void CheckIssuer(const Step& step) {
   const json* metadata = NearestAnswer(step.flow, step.index, "GET", kMetadata);
   const std::string version = metadata == nullptr ? "" : metadata->at("body").at("version").get<std::string>();
   EXPECT_EQ(facts->gitlab_version, version);
-  EXPECT_TRUE(step.adapter.gitlab().Skew().has_value());
+  EXPECT_TRUE(step.adapter.gitlab().Time().has_value());
 }
 
 void Resolve(const Step& step, TargetKind kind, const std::string& ref) {

@@ -103,7 +103,7 @@ class RevocationForgotten final : public ForwardingLedger {
 class AbsenceIsDeath final : public ForwardingGitLab {
  public:
   using ForwardingGitLab::ForwardingGitLab;
-  Task<absl::StatusOr<bool>> ProvesAbsence(CallContext, UpstreamRef) override { co_return true; }
+  Task<absl::StatusOr<bool>> ConfirmNotFound(CallContext, UpstreamRef) override { co_return true; }
 };
 
 class UnknownIsRefused final : public ForwardingGitLab {

@@ -120,11 +120,11 @@ Task<absl::StatusOr<std::optional<UpstreamToken>>> Upstream::GetToken(CallContex
   co_return co_await sky_.gitlab.GetToken(CallContext(), std::move(ref));
 }
 
-Task<absl::StatusOr<bool>> Upstream::ProvesAbsence(CallContext, UpstreamRef ref) {
+Task<absl::StatusOr<bool>> Upstream::ConfirmNotFound(CallContext, UpstreamRef ref) {
   const absl::Status arrived = co_await Travel();
   if (!arrived.ok()) co_return arrived;
   if (IsHidden(ref.target.kind)) co_return false;
-  co_return co_await sky_.gitlab.ProvesAbsence(CallContext(), std::move(ref));
+  co_return co_await sky_.gitlab.ConfirmNotFound(CallContext(), std::move(ref));
 }
 
 Task<absl::StatusOr<std::vector<UpstreamToken>>> Upstream::ListTokens(CallContext, UpstreamQuery query) {

@@ -53,13 +53,12 @@ class Upstream final : public GitLab {
   Task<Ended<Minted>> Mint(CallContext call, DurableIntent intent, MintSpec spec) override;
   Task<Ended<Deleted>> Revoke(CallContext call, UpstreamRef ref) override;
   Task<absl::StatusOr<std::optional<UpstreamToken>>> GetToken(CallContext call, UpstreamRef ref) override;
-  Task<absl::StatusOr<bool>> ProvesAbsence(CallContext call, UpstreamRef ref) override;
+  Task<absl::StatusOr<bool>> ConfirmNotFound(CallContext call, UpstreamRef ref) override;
   Task<absl::StatusOr<std::vector<UpstreamToken>>> ListTokens(CallContext call, UpstreamQuery query) override;
   Task<absl::StatusOr<TargetFacts>> Resolve(CallContext call, Target target) override;
   Task<absl::StatusOr<ResolvedTarget>> TargetOf(CallContext call, std::string instance, std::int64_t user_id) override;
   Task<absl::StatusOr<IssuerFacts>> CheckIssuer(CallContext call) override;
-  // GitLab's clock is the world's; what we see is how far ours is from it.
-  std::optional<Duration> Skew() const override { return -host_.clock_offset; }
+  std::optional<UpstreamTime> Time() const override { return sky_.gitlab.Time(); }
 
  private:
   // Some milliseconds on the way. Afterwards: whether the request arrives.

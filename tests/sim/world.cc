@@ -173,6 +173,16 @@ class World {
       if (server->alive()) server->process().DieAfter(-1, nullptr);
       Begin(*server);
     }
+    if (draw_.Percent(20)) {
+      // For longer than a 404 by id confirms nothing.
+      sky_.note("the project stays hidden");
+      sky_.weather.project_hidden = true;
+      Leap(seconds(100));  // What is sent twice arrives the second time.
+      Leap(minutes(12));
+      Leap(minutes(1));  // What was to be tried again is.
+      CheckAll(When::kAlways);
+      sky_.weather.project_hidden = false;
+    }
     Leap(seconds(200));  // The longest stop, and the longest that a start waits for.
     CheckAll(When::kAlways);
     Leap(minutes(10));

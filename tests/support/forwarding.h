@@ -102,8 +102,8 @@ class ForwardingGitLab : public GitLab {
   Task<absl::StatusOr<std::optional<UpstreamToken>>> GetToken(CallContext call, UpstreamRef ref) override {
     return real_->GetToken(std::move(call), std::move(ref));
   }
-  Task<absl::StatusOr<bool>> ProvesAbsence(CallContext call, UpstreamRef ref) override {
-    return real_->ProvesAbsence(std::move(call), std::move(ref));
+  Task<absl::StatusOr<bool>> ConfirmNotFound(CallContext call, UpstreamRef ref) override {
+    return real_->ConfirmNotFound(std::move(call), std::move(ref));
   }
   Task<absl::StatusOr<std::vector<UpstreamToken>>> ListTokens(CallContext call, UpstreamQuery query) override {
     return real_->ListTokens(std::move(call), std::move(query));
@@ -117,7 +117,7 @@ class ForwardingGitLab : public GitLab {
   Task<absl::StatusOr<IssuerFacts>> CheckIssuer(CallContext call) override {
     return real_->CheckIssuer(std::move(call));
   }
-  std::optional<Duration> Skew() const override { return real_->Skew(); }
+  std::optional<UpstreamTime> Time() const override { return real_->Time(); }
 
  protected:
   GitLab& real() { return *real_; }

@@ -1,0 +1,19 @@
+#pragma once
+// GitLab's clock beside the ledger's.
+
+#include <optional>
+
+#include "server/base/clock.h"
+#include "server/broker/broker.h"
+#include "server/domain/upstream_time.h"
+
+namespace tokenbroker {
+
+// GitLab's clock minus the ledger's; std::nullopt if GitLab has not responded yet.
+inline std::optional<Duration> MeasuredSkew(const BrokerParts& parts) {
+  const std::optional<UpstreamTime> time = parts.gitlab.Time();
+  if (!time.has_value()) return std::nullopt;
+  return UpstreamSkew(*time, parts.clock.Boot(), parts.ledger.Now());
+}
+
+}  // namespace tokenbroker
