@@ -92,6 +92,7 @@ void PolicyFile::Judge(const absl::StatusOr<PolicyText>& text, std::string conte
   absl::StatusOr<std::shared_ptr<const Policy>> policy = CompilePolicyText(*text, options_);
   if (!policy.ok()) return Refuse(policy.status());
   metrics_.PolicyLoaded((*policy)->version(), text->hash, clock_.Now());
+  metrics_.SetFilesGood("policy", true, clock_.Now());
   log_.Info("policy loaded", {{"file", path_}, {"version", (*policy)->version()}});
   const std::lock_guard lock(mutex_);
   current_ = *std::move(policy);
@@ -101,6 +102,7 @@ void PolicyFile::Judge(const absl::StatusOr<PolicyText>& text, std::string conte
 void PolicyFile::Refuse(const absl::Status& why) {
   const std::string error(why.message());
   metrics_.PolicyRefused();
+  metrics_.SetFilesGood("policy", false, clock_.Now());
   const std::lock_guard lock(mutex_);
   log_.Warn("policy not loaded", {{"file", path_}, {"error", error}, {"in_force", current_->version()}});
   if (!ready_.ok()) ready_ = Error(absl::StatusCode::kUnavailable, "POLICY_MISSING", error);

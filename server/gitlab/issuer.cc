@@ -11,56 +11,57 @@
 namespace tokenbroker {
 namespace {
 
-constexpr Duration kLookEvery = seconds(2);
 constexpr Duration kProbeEvery = seconds(60);
+
+absl::Status InFile(const absl::Status& why) {
+  return Error(why.code(), "ISSUER_FILE_INVALID", "the issuer file " + std::string(why.message()));
+}
 
 }  // namespace
 
 absl::StatusOr<Secret> ReadIssuerFile(const std::string& path) {
   absl::StatusOr<Secret> secret = ReadSecretFile(path);
-  if (secret.ok()) return secret;
-  return Error(secret.status().code(), "ISSUER_FILE_INVALID",
-               "the issuer file " + std::string(secret.status().message()));
+  if (!secret.ok()) return InFile(secret.status());
+  return secret;
 }
 
 absl::StatusOr<std::unique_ptr<Issuer>> Issuer::Open(const std::string& path, Clock& clock, Metrics& metrics,
                                                      Log& log) {
-  const Stamp stamp = StampOf(path);  // Before it is read: what changes in between is then seen as a change.
-  absl::StatusOr<Secret> secret = ReadIssuerFile(path);
-  if (!secret.ok()) return secret.status();
-  return std::unique_ptr<Issuer>(new Issuer(path, *std::move(secret), stamp, clock, metrics, log));
+  std::unique_ptr<Issuer> issuer(new Issuer(path, clock, metrics, log));
+  const absl::Status loaded = issuer->file_.Load();
+  if (!loaded.ok()) return InFile(loaded);
+  issuer->file_.Start();
+  return issuer;
 }
 
-Issuer::Issuer(std::string path, Secret secret, Stamp stamp, Clock& clock, Metrics& metrics, Log& log)
-    : path_(std::move(path)), clock_(clock), metrics_(metrics), log_(log), secret_(std::move(secret)), stamp_(stamp) {}
+Issuer::Issuer(std::string path, Clock& clock, Metrics& metrics, Log& log)
+    : path_(std::move(path)),
+      clock_(clock),
+      metrics_(metrics),
+      log_(log),
+      file_(
+          "gitlab_credential", {path_}, [this](const WatchedFiles::Contents& contents) { return TakeFile(contents); },
+          clock, metrics, log) {}
 
-Issuer::Stamp Issuer::StampOf(const std::string& path) {
+absl::Status Issuer::TakeFile(const WatchedFiles::Contents& contents) {
+  absl::StatusOr<Secret> fresh = ParseSecretText(path_, contents[0]);
+  if (!fresh.ok()) return fresh.status();
   struct stat info {};
-  if (stat(path.c_str(), &info) != 0) return {};
-  return {info.st_mtim.tv_sec * 1'000'000'000 + info.st_mtim.tv_nsec, info.st_size, info.st_ino};
-}
-
-void Issuer::LookAtFile() {
-  if (clock_.Boot() < next_look_) return;
-  next_look_ = clock_.Boot() + kLookEvery;
-  const Stamp stamp = StampOf(path_);
-  if (stamp == stamp_ || stamp == Stamp()) return;  // A file that is gone for a moment changes nothing.
-  absl::StatusOr<Secret> fresh = ReadIssuerFile(path_);
-  if (!fresh.ok()) {
-    log_.Warn("issuer file not taken up", {{"file", path_}, {"error", std::string(fresh.status().message())}});
-    return;
+  if (stat(path_.c_str(), &info) == 0 && (info.st_mode & S_IROTH) != 0) {
+    log_.Warn("everybody on this machine may read the issuer file", {{"file", path_}});
   }
-  stamp_ = stamp;
-  if (fresh->Reveal() == secret_.Reveal()) return;
+  if (fresh->Reveal() == secret_.Reveal()) return absl::OkStatus();
+  const bool is_first = secret_.empty();
   secret_ = *std::move(fresh);
+  if (is_first) return absl::OkStatus();
   ++generation_;
   dead_ = false;
   metrics_.SetIssuer(true, 0);
   log_.Info("issuer file taken up", {{"file", path_}});
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Secret> Issuer::Take() {
-  LookAtFile();
   const BootTime now = clock_.Boot();
   if (!dead_) return secret_.Clone();
   if (now >= next_probe_) {

@@ -1,5 +1,6 @@
 #pragma once
-// The broker's own credential at GitLab, in a file that an operator may exchange at any time.
+// The broker's own credential at GitLab, in a file that an operator may exchange at any time: see
+// server/files/watched_files.h.
 
 #include <cstdint>
 #include <memory>
@@ -10,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "server/base/clock.h"
 #include "server/base/secret.h"
+#include "server/files/watched_files.h"
 #include "server/telemetry/log.h"
 #include "server/telemetry/metrics.h"
 
@@ -44,27 +46,19 @@ class Issuer {
   std::string_view Reveal() const { return secret_.Reveal(); }
 
  private:
-  struct Stamp {
-    std::int64_t modified_ns = 0, size = 0;
-    std::uint64_t inode = 0;
-    bool operator==(const Stamp&) const = default;
-  };
-
-  Issuer(std::string path, Secret secret, Stamp stamp, Clock& clock, Metrics& metrics, Log& log);
-  static Stamp StampOf(const std::string& path);
-  void LookAtFile();
+  Issuer(std::string path, Clock& clock, Metrics& metrics, Log& log);
+  absl::Status TakeFile(const WatchedFiles::Contents& contents);
 
   const std::string path_;
   Clock& clock_;
   Metrics& metrics_;
   Log& log_;
   Secret secret_;
-  Stamp stamp_;
-  BootTime next_look_{};
   std::uint64_t generation_ = 0;
   bool dead_ = false;
   BootTime dead_since_{};
   BootTime next_probe_{};
+  WatchedFiles file_;  // Last: it calls TakeFile.
 };
 
 }  // namespace tokenbroker

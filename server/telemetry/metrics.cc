@@ -51,6 +51,7 @@ constexpr std::array<std::string_view, 3> kJwtFetches = {"done", "failed", "unus
 constexpr std::array<std::string_view, 3> kFindings = {"dead", "twin", "unknown"};
 constexpr std::array<std::string_view, 2> kCommitOutcomes = {"done", "failed"};
 constexpr std::array<std::string_view, 2> kDecisionOutcomes = {"allowed", "denied"};
+constexpr std::array<std::string_view, 3> kFiles = {"tls", "gitlab_credential", "policy"};
 constexpr std::array<std::string_view, 1> kDangers = {"allow_admin_targets"};
 
 std::string Known(Words words, std::string_view word) {
@@ -157,6 +158,13 @@ struct Metrics::Families {
   Family<Gauge>& jwt_keys_time =
       GaugeFamily("tokenbroker_jwt_keys_time_seconds",
                   "Unix time at which an issuer's keys were last fetched, or found unchanged; 0 before the first.");
+  Family<Gauge>& files_good = GaugeFamily(
+      "tokenbroker_files_good", "1 if the newest contents of these files serve, 0 while the last good ones do.");
+  Family<Gauge>& files_good_time =
+      GaugeFamily("tokenbroker_files_good_time_seconds", "When a good set of these files was last taken, unix time.");
+  Gauge& certificate_end =
+      GaugeFamily("tokenbroker_certificate_expire_time_seconds", "When the server's own certificate ends, unix time.")
+          .Add({});
   Gauge& policy_loaded =
       GaugeFamily("tokenbroker_policy_loaded", "1 while a policy is in force, 0 while all is denied.").Add({});
   Counter& policy_load_failures =
@@ -297,6 +305,16 @@ void Metrics::PolicyLoaded(const std::string& version, const std::string& hash, 
   if (families_->policy_in_force != nullptr) families_->policy_info.Remove(families_->policy_in_force);
   families_->policy_in_force = &families_->policy_info.Add({{"version", version}, {"hash", hash}});
   families_->policy_in_force->Set(1);
+}
+
+void Metrics::SetFilesGood(std::string_view files, bool good, WallTime now) {
+  families_->files_good.Add({{"files", Known(kFiles, files)}}).Set(good ? 1 : 0);
+  if (!good) return;
+  families_->files_good_time.Add({{"files", Known(kFiles, files)}}).Set(static_cast<double>(MicrosOf(now)) / 1e6);
+}
+
+void Metrics::SetCertificateEnd(WallTime end) {
+  families_->certificate_end.Set(static_cast<double>(MicrosOf(end)) / 1e6);
 }
 
 void Metrics::PolicyRefused() { families_->policy_load_failures.Increment(); }

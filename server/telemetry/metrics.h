@@ -70,6 +70,11 @@ class Metrics {
   void PolicyRefused();
   // tokenbroker_connections_refused_total: over the bound of open ones.
   void ConnectionRefused();
+  // tokenbroker_files_good{files}, tokenbroker_files_good_time_seconds{files} (unix, when a good set was last taken)
+  // files: tls, gitlab_credential, policy. (Key sets of JWT issuers: SetJwtKeys.)
+  void SetFilesGood(std::string_view files, bool good, WallTime now);
+  // tokenbroker_certificate_expire_time_seconds (unix): of the server's own.
+  void SetCertificateEnd(WallTime end);
   // tokenbroker_upstream_restored
   void SetUpstreamRestored(bool restored);
   // tokenbroker_reconcile_walks_total{outcome}: done, failed; tokenbroker_reconcile_walk_time_seconds (unix, its

@@ -45,6 +45,9 @@ void TouchAll(Metrics& metrics) {
   metrics.PolicyLoaded("v1", "abc", FromMicros(1));
   metrics.PolicyRefused();
   metrics.ConnectionRefused();
+  metrics.SetFilesGood("tls", true, FromMicros(1));
+  metrics.SetFilesGood(odd, false, FromMicros(1));
+  metrics.SetCertificateEnd(FromMicros(1));
   metrics.SetUpstreamRestored(true);
   metrics.ReconcileWalked(FromMicros(1), 2, 3);
   metrics.ReconcileFailed();

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <filesystem>
+#include <functional>
 #include <mutex>
 #include <thread>
 
@@ -131,6 +133,91 @@ TEST_F(RotationTest, NoCallFailsWhileEveryCertificateIsReplaced) {
   int calls = 0;
   for (const std::atomic<int>& each : calls_) calls += each;
   RecordProperty("calls", calls);
+}
+
+// Whatever is in the files in between, and in whatever order they change, new connections are taken.
+class BadCertificatesTest : public RotationTest {
+ protected:
+  // Each thread makes a new connection for each call.
+  void StartConnecting() {
+    WriteCertificate("load", house_.authority().Issue(ClientSpec(kCaller)));
+    WriteFileOrDie(house_.path("load-ca.pem"), both_);
+    for (int i = 0; i < kThreads; ++i) {
+      threads_.emplace_back([this, i] {
+        while (!stop_) {
+          TokenClientOptions options;
+          options.address = house_.grpc_address();
+          options.ca_file = house_.path("load-ca.pem");
+          options.certificate_file = house_.path("load.pem");
+          options.key_file = house_.path("load.key");
+          options.retry.max_attempts = 1;
+          const absl::Status status = Ask(**MakeTokenClient(options));
+          ++calls_[i];
+          if (status.ok()) continue;
+          const std::lock_guard lock(mutex_);
+          failures_.push_back(status.ToString());
+        }
+      });
+    }
+  }
+  bool HasMetric(const std::string& line) { return house_.Fetch("/metrics").find(line) != std::string::npos; }
+  // The serial number of the certificate that a new connection is shown is not visible to a client of gRPC: the signer
+  // is, by the authority that the client trusts.
+  bool Serves(TestAuthority& signer) { return IsHeard(house_.authority(), signer.certificate_pem()); }
+};
+
+TEST_F(BadCertificatesTest, NoConnectionFailsWhateverIsInTheFiles) {
+  ASSERT_TRUE(house_.StartBroker()) << house_.output();
+  StartConnecting();
+  const std::string certificate = house_.path("server.pem");
+  const std::string key = house_.path("server.key");
+  const TestCertificate old = house_.authority().Issue(ServerSpec());
+  const std::vector<std::function<void()>> spoils = {
+      [&] { WriteFileOrDie(certificate, ""); },
+      [&] { WriteFileOrDie(key, ""); },
+      [&] { WriteFileOrDie(house_.path("ca.pem"), ""); },
+      [&] {
+        std::filesystem::remove(certificate);
+        std::filesystem::create_directory(certificate);
+      },
+      [&] {
+        std::filesystem::remove(key);
+        std::filesystem::create_directory(key);
+      },
+      [&] { std::filesystem::remove(key); },
+      [&] { WriteFileOrDie(certificate, next_.Issue(ServerSpec()).certificate_pem); },  // Without its key.
+      [&] { WriteFileOrDie(certificate, old.certificate_pem.substr(0, old.certificate_pem.size() / 2)); },
+      [&] { WriteFileOrDie(key, old.key_pem.substr(0, old.key_pem.size() / 2)); },
+      [&] { WriteFileOrDie(certificate, "# nothing but a comment\n"); },
+      [&] {
+        WriteFileOrDie(key, "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n");
+      },
+      [&] {
+        WriteFileOrDie(house_.path("ca.pem"), house_.authority().certificate_pem() + "-----BEGIN CERTIFICATE-----\n");
+      },
+  };
+  TestAuthority* signer = &house_.authority();
+  for (std::size_t i = 0; i < spoils.size(); ++i) {
+    SCOPED_TRACE(i);
+    spoils[i]();
+    ASSERT_TRUE(Eventually([&] { return HasMetric("tokenbroker_files_good{files=\"tls\"} 0"); }));
+    ASSERT_TRUE(EachCalls());
+    ASSERT_EQ(failures(), std::vector<std::string>());
+    // A good set of the other authority is taken.
+    signer = signer == &next_ ? &house_.authority() : &next_;
+    const TestCertificate good = signer->Issue(ServerSpec());
+    std::filesystem::remove_all(certificate);
+    std::filesystem::remove_all(key);
+    WriteFileOrDie(certificate, good.certificate_pem);
+    WriteFileOrDie(key, good.key_pem);
+    WriteFileOrDie(house_.path("ca.pem"), both_);
+    ASSERT_TRUE(Eventually([&] { return HasMetric("tokenbroker_files_good{files=\"tls\"} 1") && Serves(*signer); }));
+    ASSERT_TRUE(EachCalls());
+    ASSERT_EQ(failures(), std::vector<std::string>());
+  }
+  StopLoad();
+  EXPECT_EQ(failures(), std::vector<std::string>());
+  EXPECT_TRUE(HasMetric("tokenbroker_certificate_expire_time_seconds"));
 }
 
 }  // namespace
