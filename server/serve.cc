@@ -13,6 +13,7 @@
 #include "server/gitlab/slots.h"
 #include "server/identity/bearer_verifier.h"
 #include "server/ledger/sqlite_ledger.h"
+#include "server/rpc/grpc_log.h"
 #include "server/rpc/server.h"
 #include "server/telemetry/http_door.h"
 #include "server/telemetry/metrics.h"
@@ -63,6 +64,11 @@ RpcServerOptions RpcOptionsOf(const ServerConfig& config) {
   return options;
 }
 
+// The log goes before gRPC's threads do.
+struct GrpcLogStopper {
+  ~GrpcLogStopper() { StopGrpcLog(); }
+};
+
 }  // namespace
 
 EndSignals::EndSignals() {
@@ -80,6 +86,8 @@ int EndSignals::Wait() const {
 }
 
 absl::Status Serve(const ServerConfig& config, const EndSignals& signals, Log& log, const Seams& seams) {
+  RouteGrpcLog(log);
+  const GrpcLogStopper stopper;
   Metrics metrics;
   WarnOfDanger(config, metrics, log);
   SystemRandom random;
