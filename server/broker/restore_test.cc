@@ -215,5 +215,29 @@ TEST_F(RestoreTest, ARestoredGitLabGivesNumbersOutAgain) {
   EXPECT_FALSE(Lives(fresh.upstream_id));
 }
 
+// A number that was given out again is not found by a replica that lags: what it stands for is not known, and not
+// deleted.
+TEST_F(RestoreTest, WhatALaggingReplicaHidesIsNotDeletedByItsNumber) {
+  StartJobs();
+  const FakeGitLab::Backup backup = gitlab_.TakeBackup();
+  ASSERT_TRUE(Create(For(hours(5))).ok());
+  const Token other = Create(For(hours(3)))->token;
+  Pass(minutes(70), kStep);
+  gitlab_.Restore(backup);
+  ASSERT_TRUE(Create(For(hours(24))).ok());
+  ASSERT_TRUE(ledger_->UpstreamRestored());
+  gitlab_.set_lag_by_id(minutes(1));
+  MintSpec spec;
+  spec.target = {"main", TargetKind::kUser, 42, "demo"};
+  spec.name = "somebody's own";
+  spec.expires_at = DateOf(loop_.Now()) + std::chrono::days(30);
+  ASSERT_EQ(gitlab_.Plant(spec), other.upstream_id);
+  ASSERT_TRUE(Revoke(other.id).ok());
+  Pass(minutes(2));
+  EXPECT_EQ(gitlab_.deletes(), 0);
+  EXPECT_TRUE(Lives(other.upstream_id));
+  EXPECT_EQ(StateOf(other.id), TokenState::kRevoked);
+}
+
 }  // namespace
 }  // namespace tokenbroker

@@ -38,7 +38,8 @@ class Undertaker {
  private:
   // The proof, or why there is none.
   Task<absl::StatusOr<Proof>> Bury(Token token);
-  // After a restore GitLab's numbers may stand for other tokens: whether this one's does.
+  // After a restore GitLab's numbers may stand for other tokens: whether this one's does. UPSTREAM_NOT_FOUND if GitLab
+  // does not find it, so that it could not be compared.
   Task<absl::StatusOr<bool>> IsAnother(Token token);
   Task<absl::StatusOr<Proof>> ProveWithoutDelete(Token token, absl::Status why);
   // What lives and bears its marker, without what is another row's ACTIVE token.
