@@ -13,8 +13,9 @@ namespace {
 std::string_view OutcomeOf(const HttpAnswer& answer) {
   if (answer.cancelled) return "cancelled";
   if (answer.status == 0) return answer.sent ? "unknown" : "not_sent";
-  if (answer.status < 300) return "done";
   if (answer.status == 429) return "rate_limited";
+  if (!IsFromGitLab(answer)) return "unavailable";  // Whatever it says: GitLab did not say it.
+  if (answer.status < 300) return "done";
   if (answer.status >= 500 || answer.status < 400) return "unavailable";
   if (SaysInvalidToken(answer)) return "issuer_dead";
   return answer.status == 404 ? "not_found" : "refused";

@@ -101,6 +101,10 @@ TEST_F(UpstreamTroubleTest, ASuccessThatGitLabDidNotWriteConfirmsNoRevocation) {
   ASSERT_TRUE(revoked.ok()) << revoked.status();
   EXPECT_EQ(revoked->state(), v1::TOKEN_STATE_REVOKING);
   EXPECT_EQ(LiveMarked(), 1);
+  // Nor is it counted as GitLab's.
+  const std::string metrics = house_.Fetch("/metrics");
+  EXPECT_EQ(metrics.find(R"(requests_total{operation="revoke",outcome="done"})"), std::string::npos) << metrics;
+  EXPECT_NE(metrics.find(R"(requests_total{operation="revoke",outcome="unavailable"})"), std::string::npos) << metrics;
   house_.gitlab().ClearFaults();
   EXPECT_TRUE(Eventually([&] { return StateOf(made->token.name()) == v1::TOKEN_STATE_REVOKED; }, seconds(60)));
   EXPECT_EQ(LiveMarked(), 0);
