@@ -25,19 +25,44 @@ namespace {
 constexpr Duration kLeastTimeLeft = seconds(2);
 constexpr Duration kLargestSkew = minutes(15);
 
+// `latest` is the last date that GitLab allows. Says how long the token can live, in the words of the request.
+absl::Status ExpirationTooFar(Core& core, const CreateRequest& request, Date latest, std::string_view advice = "") {
+  const std::string ttl = FormatDuration(LongestTtl(latest, core.parts.ledger.Now()));
+  const std::string end = FormatRfc3339(MidnightOf(latest));
+  const std::string field = request.ttl.has_value() ? "token.ttl" : "token.expire_time";
+  const std::string rule = "this GitLab ends tokens at " + end + " at the latest; the longest ttl now is " + ttl;
+  return Error(absl::StatusCode::kInvalidArgument, "EXPIRATION_TOO_FAR", field + ": " + rule + std::string(advice))
+      .Field(field, rule)
+      .Meta("max_ttl", ttl)
+      .Meta("max_expire_time", end);
+}
+
 // GitLab's date for this token, or how long it could live.
-absl::StatusOr<Date> UpstreamDate(Core& core, WallTime expire_time) {
+absl::StatusOr<Date> UpstreamDate(Core& core, const CreateRequest& request, const ResolvedTarget& target,
+                                  WallTime expire_time) {
   const Duration skew = MeasuredSkew(core.parts).value_or(Duration(0));
-  const WallTime now = core.parts.ledger.Now();
-  const std::optional<Date> latest = core.issuer.LatestDate(now + skew);
-  if (!latest.has_value()) return UpstreamDateFor(expire_time, skew);
-  const std::optional<Date> date = UpstreamDateWithin(expire_time, skew, *latest);
-  if (date.has_value()) return *date;
-  const std::string longest = FormatDuration(MidnightOf(*latest) - now);
-  return Error(absl::StatusCode::kInvalidArgument, "EXPIRATION_TOO_FAR",
-               "token.ttl: this GitLab allows tokens up to " + FormatDate(*latest) + "; the longest ttl is " + longest)
-      .Field("token.ttl", "is longer than this GitLab allows; at most " + longest)
-      .Meta("max_ttl", longest);
+  const DateLimits limits = core.issuer.Limits(target, UpstreamNowOf(core.parts));
+  Date date = UpstreamDateFor(expire_time, skew);
+  if (limits.latest.has_value()) {
+    const std::optional<Date> within = UpstreamDateWithin(expire_time, skew, *limits.latest);
+    if (!within.has_value()) return ExpirationTooFar(core, request, *limits.latest);
+    date = *within;
+  }
+  if (limits.likely_latest.has_value()) {
+    date = std::min(date, UpstreamDateWithin(expire_time, skew, *limits.likely_latest).value_or(date));
+  }
+  return date;
+}
+
+// The error for GitLab's rejection. Where GitLab names the last date that it allows, the next create keeps to it.
+absl::Status RejectionOf(Core& core, const Refused& rejected, const CreateRequest& request, const Token& asked,
+                         Date asked_date) {
+  if (!rejected.latest_date.has_value() || *rejected.latest_date >= asked_date) return rejected.why;
+  const Date latest = *rejected.latest_date;
+  core.issuer.RecordRejectedDate(asked.target, latest, UpstreamNowOf(core.parts));
+  const bool fits = MidnightOf(latest) >= asked.expire_time;
+  return ExpirationTooFar(core, request, latest,
+                          fits ? ". The limit was not known before: the same request, sent again, keeps to it" : "");
 }
 
 absl::Status CheckSkew(const BrokerParts& parts) {
@@ -230,7 +255,7 @@ Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller c
   if (!decision.status.ok()) co_return Refuse(*core, caller, "CreateToken", access, &*facts, decision, *policy);
   NoteWouldHave(*core, caller, "CreateToken", decision, *policy);
   const WallTime expected_end = request.ttl.has_value() ? parts.ledger.Now() + *request.ttl : *request.expire_time;
-  const absl::StatusOr<Date> expected_date = UpstreamDate(*core, expected_end);
+  const absl::StatusOr<Date> expected_date = UpstreamDate(*core, request, facts->target, expected_end);
   if (!expected_date.ok()) co_return expected_date.status();
 
   Token token = TokenFor(*core, caller, request, *facts);
@@ -263,7 +288,7 @@ Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller c
   const Token asked = intent.token();
   const absl::Status if_unknown =
       OutcomeUnknown(intent, asked.create_time + kGiveUpAfter - parts.ledger.Now(), "no answer");
-  const absl::StatusOr<Date> date = UpstreamDate(*core, asked.expire_time);
+  const absl::StatusOr<Date> date = UpstreamDate(*core, request, asked.target, asked.expire_time);
   if (!date.ok()) {
     (void)co_await parts.ledger.Abandon(asked.id, "the instance's limit");
     co_return date.status();
@@ -276,8 +301,8 @@ Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller c
 
   // 4. Settle.
   if (const auto* refused = std::get_if<Refused>(&end)) {
-    const absl::Status why = refused->why;
-    const absl::Status abandoned = co_await parts.ledger.Abandon(asked.id, std::string(why.message()));
+    const absl::Status why = RejectionOf(*core, *refused, request, asked, *date);
+    const absl::Status abandoned = co_await parts.ledger.Abandon(asked.id, std::string(refused->why.message()));
     if (!abandoned.ok()) parts.log.Warn("refusal not recorded", {{"token", asked.id}});  // The looks close it.
     co_return why;
   }

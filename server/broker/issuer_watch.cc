@@ -54,9 +54,24 @@ void IssuerWatch::Learn(const IssuerFacts& facts) {
   }
 }
 
-std::optional<Date> IssuerWatch::LatestDate(WallTime now) const {
-  if (!facts_.has_value() || !facts_->max_lifetime_days.has_value()) return std::nullopt;
-  return DateOf(now) + std::chrono::days(*facts_->max_lifetime_days);
+DateLimits IssuerWatch::Limits(const ResolvedTarget& target, WallTime upstream_now) const {
+  DateLimits limits;
+  if (facts_.has_value() && facts_->max_lifetime_days.has_value()) {
+    limits.latest = DateOf(upstream_now) + std::chrono::days(*facts_->max_lifetime_days);
+  }
+  if (!rejected_.has_value()) return limits;
+  limits.likely_latest = DateOf(upstream_now) + rejected_->lifetime;
+  // A group may have a limit of its own, and any limit may be raised: asked again like the settings, daily.
+  const bool is_certain = rejected_->target.kind == target.kind && rejected_->target.id == target.id &&
+                          parts_.clock.Boot() - rejected_->recorded < kRefresh;
+  if (is_certain) limits.latest = std::min(limits.latest.value_or(*limits.likely_latest), *limits.likely_latest);
+  return limits;
+}
+
+void IssuerWatch::RecordRejectedDate(const ResolvedTarget& target, Date latest, WallTime upstream_now) {
+  rejected_ = {target, latest - DateOf(upstream_now), parts_.clock.Boot()};
+  parts_.log.Info("longest life of a token recorded",
+                  {{"target", ToText(target)}, {"days", static_cast<std::int64_t>(rejected_->lifetime.count())}});
 }
 
 }  // namespace tokenbroker

@@ -16,4 +16,10 @@ inline std::optional<Duration> MeasuredSkew(const BrokerParts& parts) {
   return UpstreamSkew(*time, parts.clock.Boot(), parts.ledger.Now());
 }
 
+// GitLab's clock; the ledger's if GitLab has not responded yet.
+inline WallTime UpstreamNowOf(const BrokerParts& parts) {
+  const std::optional<UpstreamTime> time = parts.gitlab.Time();
+  return time.has_value() ? UpstreamNow(*time, parts.clock.Boot()) : parts.ledger.Now();
+}
+
 }  // namespace tokenbroker

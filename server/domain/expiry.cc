@@ -25,6 +25,11 @@ std::optional<Date> UpstreamDateWithin(WallTime expire_time, Duration skew, Date
   return std::nullopt;
 }
 
+Duration LongestTtl(Date latest, WallTime now) {
+  const auto whole_minutes = std::chrono::floor<std::chrono::minutes>(MidnightOf(latest) - now);
+  return std::max<Duration>(whole_minutes - minutes(1), Duration(0));
+}
+
 bool NotFoundMayConfirm(WallTime create_time, Duration settle, WallTime now) { return now >= create_time + settle; }
 
 std::optional<WallTime> NextLook(WallTime create_time, Duration settle, std::optional<WallTime> last_look) {

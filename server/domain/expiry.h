@@ -21,6 +21,10 @@ Date UpstreamDateFor(WallTime expire_time, Duration skew);
 // `expire_time`; nothing if the ttl is too long for the instance.
 std::optional<Date> UpstreamDateWithin(WallTime expire_time, Duration skew, Date latest);
 
+// The longest ttl that a token can have now under `latest`, in whole minutes, and a minute less, so that a request for
+// it that is sent within a minute fits. Zero if there is none.
+Duration LongestTtl(Date latest, WallTime now);
+
 // Whether a 404 by id at `now` can confirm that a token made at `create_time` is revoked: a replica of GitLab's that
 // lags answers 404 for a token that is live, so not before the token has settled.
 bool NotFoundMayConfirm(WallTime create_time, Duration settle, WallTime now);

@@ -59,6 +59,14 @@ TEST(ExpiryTest, WithinTheInstancesLatestDate) {
   EXPECT_EQ(UpstreamDateWithin(At("2026-11-26T00:00:00.000001Z"), Duration(0), Day("2026-11-26")), std::nullopt);
 }
 
+// A request for it that is sent up to a minute later must fit.
+TEST(ExpiryTest, TheLongestTtlFitsAMinuteLater) {
+  EXPECT_EQ(LongestTtl(Day("2026-11-26"), At("2026-11-25T12:00:00Z")), hours(12) - minutes(1));
+  EXPECT_EQ(LongestTtl(Day("2026-11-26"), At("2026-11-25T12:00:59.999999Z")), hours(12) - minutes(2));
+  EXPECT_EQ(LongestTtl(Day("2026-11-26"), At("2026-11-25T23:59:30Z")), Duration(0));
+  EXPECT_EQ(LongestTtl(Day("2026-11-26"), At("2026-11-27T00:00:00Z")), Duration(0));
+}
+
 std::vector<Duration> LooksOf(Duration settle) {
   const WallTime create = At("2026-11-25T12:00:00Z");
   std::vector<Duration> looks;

@@ -176,6 +176,23 @@ bool SaysInvalidToken(const HttpAnswer& answer) {
   return error.has_value() && error->invalid_token;
 }
 
+std::optional<Date> LatestDateOf(const HttpAnswer& answer) {
+  if (!IsFromGitLab(answer) || (answer.status != 400 && answer.status != 422)) return std::nullopt;
+  const std::optional<ErrorBody> error = ParseError(answer.body);
+  if (!error.has_value()) return std::nullopt;
+  constexpr std::string_view kBefore = "must be before ";
+  constexpr std::size_t kDateSize = 10;  // "2027-11-24"
+  std::string_view words = error->words;
+  if (!ContainsNoCase(words, "expires at") && !ContainsNoCase(words, "expires_at")) return std::nullopt;
+  std::optional<Date> earliest;
+  for (std::size_t at = words.find(kBefore); at != std::string_view::npos; at = words.find(kBefore)) {
+    words.remove_prefix(at + kBefore.size());
+    const std::optional<Date> date = ParseDate(words.substr(0, kDateSize));
+    if (date.has_value() && (!earliest.has_value() || *date < *earliest)) earliest = date;
+  }
+  return earliest;
+}
+
 std::optional<Duration> PauseAsked(const HttpAnswer& answer, WallTime now) {
   if (answer.status == 429) {
     const std::optional<std::int64_t> after = Number(answer.header("retry-after"));
@@ -215,7 +232,7 @@ absl::Status FailureOf(const HttpAnswer& answer, std::string_view issuer, WallTi
                      "): the target was renamed or moved, or the configured URL is not GitLab's own")
         .Precondition("TARGET", "gitlab", "name the target by its id or its new path");
   }
-  if (status == 405 && ContainsNoCase(said, "moved")) {
+  if (status == 405 && IsFromGitLab(answer) && ContainsNoCase(said, "moved")) {
     return Error(absl::StatusCode::kFailedPrecondition, "TARGET_MOVED", said);
   }
   const bool read_only = ContainsNoCase(said, "read-only");

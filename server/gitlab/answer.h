@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "server/base/clock.h"
+#include "server/base/time_text.h"
 #include "server/gitlab/curl_loop.h"
 
 namespace tokenbroker {
@@ -27,6 +28,11 @@ bool SaysInvalidToken(const HttpAnswer& answer);
 // The failure, with its reason (see GitLab) and GitLab's own words: at most 512 bytes of them, without control
 // characters and without anything that looks like a token. `issuer` is blotted out wherever it stands.
 absl::Status FailureOf(const HttpAnswer& answer, std::string_view issuer, WallTime now);
+
+// The last date that GitLab allows for a token's end, from its rejection of a later one: "Expires at must be before
+// 2027-11-24" in a sentence, or "must be before 2027-11-24" in a list of "expires_at". The date itself is allowed,
+// whatever the words say. The earliest date if there are several; std::nullopt if `answer` is no such rejection.
+std::optional<Date> LatestDateOf(const HttpAnswer& answer);
 
 // How long GitLab asks us to wait: Retry-After of a 429, or RateLimit-Reset when RateLimit-Remaining is 0.
 std::optional<Duration> PauseAsked(const HttpAnswer& answer, WallTime now);

@@ -114,6 +114,7 @@ std::vector<Case> Cases() {
        false, "an HTML page"},
       {Foreign(403, "text/html", "<html>denied by the firewall</html>"), StatusCode::kUnavailable,
        "UPSTREAM_UNAVAILABLE", false, "an HTML page"},
+      {Foreign(405, "text/plain", "moved"), StatusCode::kUnavailable, "UPSTREAM_UNAVAILABLE", false, "moved"},
       {Foreign(404, "text/plain", "no such backend"), StatusCode::kUnavailable, "UPSTREAM_UNAVAILABLE", false,
        "no such backend"},
       {Foreign(301, "text/html", "<html>Moved</html>"), StatusCode::kUnavailable, "UPSTREAM_UNAVAILABLE", false,
@@ -153,6 +154,33 @@ TEST(AnswerTest, NoAnswerIsARefusalOnlyIfNothingLeft) {
   EXPECT_FALSE(IsCertainRefusal(answer));
   answer.cancelled = true;
   EXPECT_EQ(Failure(answer).code(), StatusCode::kCancelled);
+}
+
+TEST(AnswerTest, ADateThatIsTooLateNamesTheLastOneThatIsAllowed) {
+  const std::optional<Date> date = ParseDate("2027-11-24");
+  const std::vector<std::pair<HttpAnswer, std::optional<Date>>> cases = {
+      {Answer(422, R"({"message":"Expires at must be before 2027-11-24"})"), date},
+      {Answer(400, R"({"message":"400 Bad request - Expires at must be before 2027-11-24"})"), date},
+      {Answer(400, R"({"message":{"expires_at":["must be before 2027-11-24"]}})"), date},
+      {Answer(422,
+              R"({"message":"Name can't be blank, Scopes can't be blank, and Expires at must be before 2027-11-24"})"),
+       date},
+      // GitLab's own limit and the instance's lower one: both hold.
+      {Answer(422, R"({"message":"Expires at must be before 2028-06-24 and Expires at must be before 2027-11-24"})"),
+       date},
+      {Answer(400, R"({"message":{"expires_at":["must be before 2027-11-24","must be before 2028-06-24"]}})"), date},
+      {Answer(400, R"({"message":"Expires at must be before tomorrow"})"), std::nullopt},
+      {Answer(400, R"({"message":"Expires at must be before 2027-11-31"})"), std::nullopt},
+      {Answer(400, R"({"message":"Expires at must be before "})"), std::nullopt},
+      {Answer(400, R"({"message":"Start must be before 2027-11-24"})"), std::nullopt},
+      {Answer(404, R"({"message":"Expires at must be before 2027-11-24"})"), std::nullopt},
+      {Answer(500, R"({"message":"Expires at must be before 2027-11-24"})"), std::nullopt},
+      {Answer(400, "Expires at must be before 2027-11-24"), std::nullopt},
+      {Foreign(400, "application/json", R"({"message":"Expires at must be before 2027-11-24"})"), std::nullopt},
+  };
+  for (const auto& [answer, latest] : cases) {
+    EXPECT_EQ(LatestDateOf(answer), latest) << answer.status << ' ' << answer.body;
+  }
 }
 
 TEST(AnswerTest, AWrongValueNamesItsField) {

@@ -17,6 +17,10 @@ absl::Status NotSupported() {
   return Error(absl::StatusCode::kFailedPrecondition, "TARGET_KIND_NOT_SUPPORTED",
                "token.target: this broker does not make such tokens yet");
 }
+absl::Status DateTooLate(Date latest) {
+  return Error(absl::StatusCode::kInvalidArgument, "UPSTREAM_INVALID",
+               "GitLab answered 400: 400 Bad request - Expires at must be before " + FormatDate(latest));
+}
 absl::Status NotFound() { return Error(absl::StatusCode::kNotFound, "UPSTREAM_NOT_FOUND", "404 Not Found"); }
 
 }  // namespace
@@ -130,6 +134,8 @@ Task<Ended<Minted>> FakeGitLab::Mint(CallContext, DurableIntent intent, MintSpec
   if (end == End::kRefused) {
     co_return Refused{Error(absl::StatusCode::kInvalidArgument, "UPSTREAM_INVALID", "GitLab says no")};
   }
+  const Date latest = DateOf(Now()) + std::chrono::days(max_lifetime_days_);
+  if (spec.expires_at > latest) co_return Refused{DateTooLate(latest), latest};
   if (end == End::kLostBefore) co_return Unknown{Unavailable()};
   if (end == End::kLate) {
     late_.emplace_back(clock_.Boot() + late_by_, std::move(spec));
@@ -268,7 +274,7 @@ Task<absl::StatusOr<IssuerFacts>> FakeGitLab::CheckIssuer(CallContext) {
   facts.username = "root";
   facts.is_admin = issuer_is_admin_;
   facts.scopes = {"api"};
-  facts.max_lifetime_days = max_lifetime_days_;
+  if (issuer_is_admin_) facts.max_lifetime_days = max_lifetime_days_;
   facts.gitlab_version = "18.11.5";
   co_return facts;
 }

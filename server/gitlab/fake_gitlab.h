@@ -54,7 +54,7 @@ class FakeGitLab final : public GitLab {
   void set_unmarked(bool unmarked) { unmarked_ = unmarked; }
   // Each DELETE is rejected, as for a credential that may not.
   void set_refuse_deletes(bool refuse) { refuse_deletes_ = refuse; }
-  // The instance's longest life of a token.
+  // The instance's longest life of a token; only an administrator reads it from the settings.
   void set_max_lifetime_days(int days) { max_lifetime_days_ = days; }
   // Lists do not show a token within this time of its making.
   void set_list_lag(Duration lag) { list_lag_ = lag; }

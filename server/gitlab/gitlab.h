@@ -23,6 +23,8 @@ namespace tokenbroker {
 // A call that changes GitLab ends in one of three ways: done (T), or one of two kinds of not.
 struct Refused {
   absl::Status why;  // GitLab said no, or nothing was sent: for certain, nothing was changed.
+  // Mint only: GitLab rejected the token's date as too late, and this is the last one that it allows.
+  std::optional<Date> latest_date = std::nullopt;
 };
 struct Unknown {
   absl::Status why;  // It may have happened: look for it, never repeat a POST.
@@ -92,7 +94,7 @@ struct IssuerFacts {
   std::vector<std::string> scopes;
   std::optional<Date> expires_at;
   std::string gitlab_version;
-  std::optional<int> max_lifetime_days;  // The instance's longest life of a token, where the issuer may read it.
+  std::optional<int> max_lifetime_days;  // The instance's longest life of a token, where an administrator reads it.
 };
 
 // Thread-safe. Tasks go on on the executor that the adapter was made with. Reads end at call.deadline() and honour

@@ -115,8 +115,9 @@ class HttpGitLab final : public GitLab {
       co_return Unknown{exchange_->Failure(*answer)};
     }
     const absl::Status why = exchange_->Failure(*answer);
+    const std::optional<Date> latest_date = LatestDateOf(*answer);
     Wipe(answer->body);
-    if (IsCertainRefusal(*answer)) co_return Refused{why};
+    if (IsCertainRefusal(*answer)) co_return Refused{why, latest_date};
     co_return Unknown{why};
   }
 
@@ -127,9 +128,10 @@ class HttpGitLab final : public GitLab {
     const auto* refused = std::get_if<Refused>(&end);
     const bool hidden = refused != nullptr && ReasonOf(refused->why) == "UPSTREAM_NOT_FOUND";
     if (!hidden || ref.target.kind == TargetKind::kUser) co_return end;
-    // The project's own route does not see a bot that has lost its membership; an administrator's route does.
-    const bool admin = co_await IsProbablyAdmin(call);
-    if (!admin) co_return end;
+    // The project's own route does not see a bot that has lost its membership; an administrator's route does. Asked
+    // now: the operator may have made the credential an administrator's for this very token.
+    const absl::StatusOr<bool> admin = co_await IsAdminNow(call);
+    if (!admin.ok() || !*admin) co_return end;
     co_return co_await Delete(std::move(call), std::move(ref), /*by_id=*/true);
   }
 
@@ -140,8 +142,8 @@ class HttpGitLab final : public GitLab {
         co_await GetBy(call, ref, /*by_id=*/ref.target.kind == TargetKind::kUser);
     if (ref.target.kind == TargetKind::kUser || !token.ok() || token->has_value()) co_return token;
     // As for Revoke.
-    const bool admin = co_await IsProbablyAdmin(call);
-    if (!admin) co_return token;
+    const absl::StatusOr<bool> admin = co_await IsAdminNow(call);
+    if (!admin.ok() || !*admin) co_return token;
     co_return co_await GetBy(std::move(call), std::move(ref), /*by_id=*/true);
   }
 
@@ -210,6 +212,11 @@ class HttpGitLab final : public GitLab {
     for (int pages = 0; pages < kPagesMax && !page.empty() && tokens.size() < most; ++pages) {
       absl::StatusOr<HttpAnswer> answer = co_await Get(call, "list_tokens", path + page);
       if (!answer.ok()) co_return answer.status();
+      if (of_project && !by_project && SaysMayNot(*answer)) {
+        // The credential is no administrator's any more: the project's own list it may still have.
+        const absl::StatusOr<bool> admin = co_await IsAdminNow(call);
+        if (admin.ok() && !*admin) co_return co_await ListTokens(std::move(call), std::move(query));
+      }
       if (!IsOk(*answer)) co_return exchange_->Failure(*answer);
       page = PercentEncode(answer->header("x-next-page"));
       std::optional<std::vector<UpstreamToken>> list = ParseTokens(std::move(answer->body));
