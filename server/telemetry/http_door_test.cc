@@ -7,6 +7,9 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
+#include <string>
+#include <vector>
 
 namespace tokenbroker {
 namespace {
@@ -88,6 +91,59 @@ TEST_F(HttpDoorTest, GoesOnAfterNoise) {
   Ask(door_->port(), "\xff\xfe\r\n\r\n");
   Ask(door_->port(), "GET /" + std::string(100'000, 'x') + " HTTP/1.1\r\n\r\n");
   EXPECT_TRUE(Request("GET /livez").starts_with("HTTP/1.1 200 "));
+}
+
+// Peers that connect and say nothing, or a part of a request.
+class Peers {
+ public:
+  Peers(int port, int count, const std::string& bytes) {
+    for (int i = 0; i < count; ++i) {
+      const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+      sockaddr_in address{};
+      address.sin_family = AF_INET;
+      address.sin_port = htons(static_cast<std::uint16_t>(port));
+      address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+      EXPECT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+      if (!bytes.empty()) (void)!send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      fds_.push_back(fd);
+    }
+  }
+  ~Peers() {
+    for (const int fd : fds_) close(fd);
+  }
+  Peers(const Peers&) = delete;
+  Peers& operator=(const Peers&) = delete;
+
+ private:
+  std::vector<int> fds_;
+};
+
+TEST_F(HttpDoorTest, SilentSlowAndEndlessPeersKeepNoProbeWaiting) {
+  for (const std::string& bytes : {std::string(), std::string("GET /livez HT"), "GET /" + std::string(6000, 'x')}) {
+    const Peers peers(door_->port(), 500, bytes);
+    const auto asked = std::chrono::steady_clock::now();
+    for (int i = 0; i < 10; ++i) {
+      EXPECT_TRUE(Request("GET /livez").starts_with("HTTP/1.1 200 "));
+      EXPECT_TRUE(Request("GET /readyz").starts_with("HTTP/1.1 200 "));
+    }
+    // Far below the time after which such a peer is given up.
+    EXPECT_LT(std::chrono::steady_clock::now() - asked, std::chrono::seconds(4));
+  }
+}
+
+TEST_F(HttpDoorTest, ListensOnIpv6) {
+  for (const char* address : {"[::1]:0", "[::]:0"}) {
+    absl::StatusOr<std::unique_ptr<HttpDoor>> door = HttpDoor::Open(address, metrics_, ready());
+    if (!door.ok() && std::string(door.status().message()).find("not supported") != std::string::npos) {
+      GTEST_SKIP() << "this machine has no IPv6";
+    }
+    ASSERT_TRUE(door.ok()) << door.status();
+    EXPECT_NE((*door)->port(), 0);
+    if (std::string(address) == "[::]:0") {  // Of both families.
+      EXPECT_TRUE(Ask((*door)->port(), "GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                      .starts_with("HTTP/1.1 200 "));
+    }
+  }
 }
 
 TEST_F(HttpDoorTest, ATakenPortIsNamed) {
