@@ -1,6 +1,10 @@
 #include "server/serve.h"
 
+#include <sys/resource.h>
+
+#include <algorithm>
 #include <atomic>
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -50,7 +54,24 @@ std::unique_ptr<BearerVerifier> OpenVerifier(const std::vector<JwtIssuerConfig>&
   return OpenBearerVerifier(std::move(trusted), executor, clock, random, metrics, log);
 }
 
-RpcServerOptions RpcOptionsOf(const ServerConfig& config) {
+// As many connections as there are descriptors for: each of a caller takes two (server/rpc/connection_door.h), each to
+// GitLab one, and the rest is for the HTTP endpoints, the ledger and gRPC itself.
+int ConnectionsWithin(const ServerConfig& config, Log& log) {
+  constexpr int kOtherDescriptors = 128 + 100;
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) return config.max_connections;
+  const auto left = static_cast<std::int64_t>(files.rlim_cur) - config.gitlab.max_connections - kOtherDescriptors;
+  const int most = static_cast<int>(std::clamp<std::int64_t>(left / 2, 1, config.max_connections));
+  if (most < config.max_connections) {
+    log.Warn("fewer connections than configured: the process may open too few files",
+             {{"listen.max_connections", config.max_connections},
+              {"connections", most},
+              {"open_files", static_cast<std::int64_t>(files.rlim_cur)}});
+  }
+  return most;
+}
+
+RpcServerOptions RpcOptionsOf(const ServerConfig& config, Log& log) {
   RpcServerOptions options;
   options.address = config.grpc_address;
   options.certificate_file = config.certificate_file;
@@ -58,7 +79,7 @@ RpcServerOptions RpcOptionsOf(const ServerConfig& config) {
   options.client_ca_file = config.client_ca_file;
   options.max_connection_age = config.max_connection_age;
   options.client_certificate_required = config.client_certificate_required;
-  options.max_connections = config.max_connections;
+  options.max_connections = ConnectionsWithin(config, log);
   options.callers = {config.trust_domains, config.max_calls_per_caller};
   return options;
 }
@@ -67,16 +88,18 @@ RpcServerOptions RpcOptionsOf(const ServerConfig& config) {
 
 EndSignals::EndSignals() {
   sigemptyset(&set_);
-  sigaddset(&set_, SIGTERM);
-  sigaddset(&set_, SIGINT);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2}) sigaddset(&set_, number);
   pthread_sigmask(SIG_BLOCK, &set_, nullptr);
   signal(SIGPIPE, SIG_IGN);
 }
 
-int EndSignals::Wait() const {
-  int number = 0;
-  sigwait(&set_, &number);
-  return number;
+int EndSignals::Wait(Log& log) const {
+  for (;;) {
+    int number = 0;
+    if (sigwait(&set_, &number) != 0) continue;
+    if (number == SIGTERM || number == SIGINT) return number;
+    log.Info("signal ignored: replaced files are taken without one", {{"signal", number}});
+  }
 }
 
 absl::Status Serve(const ServerConfig& config, const EndSignals& signals, Log& log, const Seams& seams) {
@@ -111,7 +134,7 @@ absl::Status Serve(const ServerConfig& config, const EndSignals& signals, Log& l
   });
   if (!door.ok()) return door.status();
   absl::StatusOr<std::unique_ptr<RpcServer>> server =
-      RpcServer::Start(RpcOptionsOf(config), {broker, policies, clock, metrics, log, bearers.get()});
+      RpcServer::Start(RpcOptionsOf(config, log), {broker, policies, clock, metrics, log, bearers.get()});
   if (!server.ok()) return server.status();
   policies.Start();
   broker.StartLifecycle();
@@ -120,7 +143,7 @@ absl::Status Serve(const ServerConfig& config, const EndSignals& signals, Log& l
                        {"gitlab", config.gitlab.url},
                        {"broker", config.broker}});
 
-  log.Info("draining", {{"signal", signals.Wait()}});
+  log.Info("draining", {{"signal", signals.Wait(log)}});
   draining = true;
   (*server)->Shutdown(kDrainCalls);
   const bool done = broker.Drain(kDrainWork);

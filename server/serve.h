@@ -16,11 +16,14 @@
 
 namespace tokenbroker {
 
-// The signals that end the broker, blocked from here on, before any thread starts, so that only Wait sees them.
+// The signals that the broker handles, blocked from here on, before any thread starts, so that only Wait sees them:
+// SIGTERM and SIGINT end it, with a drain; SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 do nothing but a log line (files that
+// are replaced are taken without a signal). Nothing but SIGKILL skips the drain.
 class EndSignals {
  public:
   EndSignals();
-  int Wait() const;
+  // The next signal that ends the broker; each other one is a line of `log`.
+  int Wait(Log& log) const;
 
  private:
   sigset_t set_{};

@@ -1,9 +1,10 @@
 #include "server/rpc/connection_door.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/tcp.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -14,6 +15,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -42,6 +44,22 @@ int PortOf(int socket) {
   if (getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size) != 0) return 0;
   return ntohs(address.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(address).sin6_port
                                              : reinterpret_cast<sockaddr_in&>(address).sin_port);
+}
+
+// Without the port.
+std::string AddressOf(const sockaddr_storage& address) {
+  char text[INET6_ADDRSTRLEN] = "";
+  const void* const bytes = address.ss_family == AF_INET6
+                                ? static_cast<const void*>(&reinterpret_cast<const sockaddr_in6&>(address).sin6_addr)
+                                : static_cast<const void*>(&reinterpret_cast<const sockaddr_in&>(address).sin_addr);
+  return inet_ntop(address.ss_family, bytes, text, sizeof text) == nullptr ? "" : text;
+}
+
+// True if the peer has not sent a byte since it connected.
+bool HasSaidNothing(int descriptor) {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  return getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 && info.tcpi_bytes_received == 0;
 }
 
 bool Watch(int epoll, int descriptor, std::uint32_t events) {
@@ -93,7 +111,7 @@ absl::Status ConnectionDoor::Listen(const std::string& address) {
   return absl::OkStatus();
 }
 
-void ConnectionDoor::Start(Take take, absl::AnyInvocable<void()> too_many) {
+void ConnectionDoor::Start(Take take, TooMany too_many) {
   take_ = std::move(take);
   too_many_ = std::move(too_many);
   thread_ = std::thread([this] { Run(); });
@@ -107,7 +125,10 @@ void ConnectionDoor::Run() {
     for (int i = 0; i < count; ++i) {
       const int descriptor = events[i].data.fd;
       if (descriptor == wake_) return;
-      if (watched_.erase(descriptor) > 0) {
+      const bool has_ended = ending_.erase(descriptor) > 0 || std::erase_if(watched_, [&](const Watched& each) {
+                                                                return each.descriptor == descriptor;
+                                                              }) > 0;
+      if (has_ended) {
         close(descriptor);
       } else {
         has_new = true;
@@ -122,30 +143,44 @@ void ConnectionDoor::Run() {
 void ConnectionDoor::AcceptFrom(int listener) {
   // Some at a time, so that what ends meanwhile is seen.
   for (int i = 0; i < 64; ++i) {
-    const int connection = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    sockaddr_storage peer{};
+    socklen_t size = sizeof peer;
+    const int connection = accept4(listener, reinterpret_cast<sockaddr*>(&peer), &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (connection < 0) {
       if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM) return;
       // Nothing can be accepted until something has ended: give others the time for it.
       usleep(10'000);
       return;
     }
-    const int watched =
-        static_cast<int>(watched_.size()) < max_connections_ ? fcntl(connection, F_DUPFD_CLOEXEC, 0) : -1;
-    if (watched < 0) {
-      close(connection);
-      too_many_();
-      continue;
-    }
-    watched_.insert(watched);
+    if (static_cast<int>(watched_.size()) >= max_connections_) EndOne();
+    const int watched = fcntl(connection, F_DUPFD_CLOEXEC, 0);
     // Ends alone are of interest, and are always told.
-    if (!Watch(epoll_, watched, 0)) {
-      watched_.erase(watched);
-      close(watched);
+    if (watched < 0 || !Watch(epoll_, watched, 0)) {
+      if (watched >= 0) close(watched);
       close(connection);
       continue;
     }
+    watched_.push_back({watched, AddressOf(peer)});
     take_(listener, connection);
   }
+}
+
+void ConnectionDoor::EndOne() {
+  auto victim = std::find_if(watched_.begin(), watched_.end(),
+                             [](const Watched& each) { return HasSaidNothing(each.descriptor); });
+  if (victim == watched_.end()) {
+    std::map<std::string, int> counts;
+    for (const Watched& each : watched_) ++counts[each.peer];
+    victim = std::max_element(watched_.begin(), watched_.end(), [&counts](const Watched& one, const Watched& other) {
+      return counts[one.peer] < counts[other.peer];  // The first of the greatest: the oldest.
+    });
+  }
+  // Its owner closes it: until then its second descriptor is kept.
+  shutdown(victim->descriptor, SHUT_RDWR);
+  ending_.insert(victim->descriptor);
+  const std::string peer = std::move(victim->peer);
+  watched_.erase(victim);
+  too_many_(peer);
 }
 
 void ConnectionDoor::Close() {
@@ -156,12 +191,16 @@ void ConnectionDoor::Close() {
   }
   for (const int listener : listeners_) close(listener);
   listeners_.clear();
-  for (const int watched : watched_) close(watched);
-  watched_.clear();
+}
+
+void ConnectionDoor::EndConnections() {
+  for (const Watched& each : watched_) shutdown(each.descriptor, SHUT_RDWR);
 }
 
 ConnectionDoor::~ConnectionDoor() {
   Close();
+  for (const Watched& each : watched_) close(each.descriptor);
+  for (const int each : ending_) close(each);
   if (wake_ >= 0) close(wake_);
   if (epoll_ >= 0) close(epoll_);
 }

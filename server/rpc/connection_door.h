@@ -18,6 +18,7 @@ class ConnectionDoor {
  public:
   // Takes what was accepted.
   using Take = absl::AnyInvocable<void(int listener, int connection)>;
+  using TooMany = absl::AnyInvocable<void(const std::string& peer)>;
 
   // Binds every address of "host:port"; with port 0 one free port for all. UNAVAILABLE, with address and cause, if that
   // cannot be: a port is never shared with another process.
@@ -28,11 +29,14 @@ class ConnectionDoor {
 
   int port() const { return port_; }
 
-  // Accepts from now on, on a thread of its own that calls `take`. A connection over the bound is closed at once, and
-  // `too_many` is called; both must not wait.
-  void Start(Take take, absl::AnyInvocable<void()> too_many);
+  // Accepts from now on, on a thread of its own that calls `take`. A connection over the bound takes the place of
+  // another one, and `too_many` is called with the address of the peer whose connection is ended: of the oldest one
+  // that has not sent a byte, else of the oldest one of the address that has most. Both must not wait.
+  void Start(Take take, TooMany too_many);
   // Accepts no more; what was accepted goes on. Waits for the thread.
   void Close();
+  // After Close: ends every connection.
+  void EndConnections();
 
  private:
   explicit ConnectionDoor(int max_connections) : max_connections_(max_connections) {}
@@ -40,6 +44,8 @@ class ConnectionDoor {
   absl::Status Listen(const std::string& address);
   void Run();
   void AcceptFrom(int listener);
+  // Ends one connection for another.
+  void EndOne();
 
   const int max_connections_;
   int port_ = 0;
@@ -48,9 +54,14 @@ class ConnectionDoor {
   std::vector<int> listeners_;
   // A second descriptor of each connection. It says when the first one's owner has shut the connection down, and with
   // that it goes.
-  std::unordered_set<int> watched_;
+  struct Watched {
+    int descriptor = -1;
+    std::string peer;  // Its address, without the port.
+  };
+  std::vector<Watched> watched_;    // In the order of their arrival.
+  std::unordered_set<int> ending_;  // Those that EndOne has shut down.
   Take take_;
-  absl::AnyInvocable<void()> too_many_;
+  TooMany too_many_;
   std::thread thread_;
 };
 

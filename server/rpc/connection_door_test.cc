@@ -1,20 +1,28 @@
 #include "server/rpc/connection_door.h"
 
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <string>
 #include <vector>
 
 namespace tokenbroker {
 namespace {
 
-int ConnectTo(int port) {
+int ConnectTo(int port, const char* from = "127.0.0.1") {
   const int peer = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in own{};
+  own.sin_family = AF_INET;
+  EXPECT_EQ(inet_pton(AF_INET, from, &own.sin_addr), 1);
+  EXPECT_EQ(bind(peer, reinterpret_cast<sockaddr*>(&own), sizeof own), 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<std::uint16_t>(port));
@@ -28,8 +36,9 @@ class Visitors {
  public:
   explicit Visitors(ConnectionDoor& door) {
     door.Start([this](int, int connection) { Come(connection); },
-               [this] {
+               [this](const std::string& peer) {
                  const std::lock_guard lock(mutex_);
+                 ended_peer_ = peer;
                  ++refused_;
                  changed_.notify_all();
                });
@@ -44,18 +53,15 @@ class Visitors {
     return changed_.wait_for(lock, std::chrono::seconds(30),
                              [&] { return inside_.size() == inside && refused_ == refused; });
   }
-  // Waits for what becomes of the one who just came: whether it was let in.
-  bool NextIsLetIn(std::size_t inside, int refused) {
-    std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, std::chrono::seconds(30), [&] { return inside_.size() > inside || refused_ > refused; });
-    return inside_.size() > inside;
-  }
-  // As gRPC ends a connection.
-  void PutOut() {
+  // Waits for a byte of the connection that came so many before.
+  bool HasReceived(std::size_t which) {
     const std::lock_guard lock(mutex_);
-    shutdown(inside_.back(), SHUT_RDWR);
-    close(inside_.back());
-    inside_.pop_back();
+    pollfd readable{inside_[which], POLLIN, 0};
+    return poll(&readable, 1, 30'000) == 1;
+  }
+  std::string ended_peer() {
+    const std::lock_guard lock(mutex_);
+    return ended_peer_;
   }
 
  private:
@@ -69,27 +75,58 @@ class Visitors {
   std::condition_variable changed_;
   std::vector<int> inside_;
   int refused_ = 0;
+  std::string ended_peer_;
 };
 
-TEST(ConnectionDoorTest, LetsInAsManyAsItMayAndOthersWhenSomeHaveGone) {
-  const auto door = ConnectionDoor::Open("127.0.0.1:0", 2);
+// Whether the peer's connection was ended.
+bool IsEnded(int peer) {
+  char byte = 0;
+  return recv(peer, &byte, 1, 0) == 0;
+}
+bool IsOpen(int peer) {
+  char byte = 0;
+  return recv(peer, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+TEST(ConnectionDoorTest, EndsTheOldestThatHasSaidNothingForANewConnection) {
+  const auto door = ConnectionDoor::Open("127.0.0.1:0", 3);
   ASSERT_TRUE(door.ok()) << door.status();
   Visitors visitors(**door);
-  std::vector<int> peers = {ConnectTo((*door)->port()), ConnectTo((*door)->port())};
-  EXPECT_TRUE(visitors.Until(2, 0));
-  peers.push_back(ConnectTo((*door)->port()));
-  EXPECT_TRUE(visitors.Until(2, 1));
-  char byte = 0;
-  EXPECT_EQ(recv(peers.back(), &byte, 1, 0), 0);  // Closed at once.
-  visitors.PutOut();
-  // That one has gone is seen a moment later: until then, more are refused.
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-  bool is_in = false;
-  for (int refused = 1; !is_in; ++refused) {
-    ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+  std::vector<int> peers;
+  for (const bool speaks : {true, false, false}) {
     peers.push_back(ConnectTo((*door)->port()));
-    is_in = visitors.NextIsLetIn(1, refused);
+    ASSERT_TRUE(visitors.Until(peers.size(), 0));
+    if (!speaks) continue;
+    EXPECT_EQ(send(peers.back(), "x", 1, 0), 1);
   }
+  ASSERT_TRUE(visitors.HasReceived(0));
+  peers.push_back(ConnectTo((*door)->port()));
+  EXPECT_TRUE(visitors.Until(4, 1));
+  EXPECT_TRUE(IsEnded(peers[1]));
+  for (const int open : {0, 2, 3}) EXPECT_TRUE(IsOpen(peers[open])) << open;
+  EXPECT_EQ(visitors.ended_peer(), "127.0.0.1");
+  (*door)->Close();
+  (*door)->EndConnections();
+  for (const int open : {0, 2, 3}) EXPECT_TRUE(IsEnded(peers[open])) << open;
+  for (const int peer : peers) close(peer);
+}
+
+TEST(ConnectionDoorTest, WhereAllHaveSpokenItEndsTheOldestOfTheAddressWithMost) {
+  const auto door = ConnectionDoor::Open("0.0.0.0:0", 3);
+  ASSERT_TRUE(door.ok()) << door.status();
+  Visitors visitors(**door);
+  std::vector<int> peers;
+  for (const char* const from : {"127.0.0.2", "127.0.0.3", "127.0.0.3"}) {
+    peers.push_back(ConnectTo((*door)->port(), from));
+    ASSERT_TRUE(visitors.Until(peers.size(), 0));
+    EXPECT_EQ(send(peers.back(), "x", 1, 0), 1);
+    ASSERT_TRUE(visitors.HasReceived(peers.size() - 1));
+  }
+  peers.push_back(ConnectTo((*door)->port(), "127.0.0.4"));
+  EXPECT_TRUE(visitors.Until(4, 1));
+  EXPECT_TRUE(IsEnded(peers[1]));
+  for (const int open : {0, 2, 3}) EXPECT_TRUE(IsOpen(peers[open])) << open;
+  EXPECT_EQ(visitors.ended_peer(), "127.0.0.3");
   (*door)->Close();
   for (const int peer : peers) close(peer);
 }

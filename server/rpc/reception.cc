@@ -1,5 +1,7 @@
 #include "server/rpc/reception.h"
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -92,8 +94,13 @@ absl::StatusOr<Caller> Reception::Admit(const grpc::CallbackServerContext& conte
   if (!caller.ok()) {
     const std::string reason = ReasonOf(caller.status());
     parts_.metrics.AuthenticationFailed(reason);
-    parts_.log.Info("caller not recognised",
-                    {{"peer", context.peer()}, {"reason", reason}, {"error", std::string(caller.status().message())}});
+    // Any peer can cause these.
+    if (const std::optional<std::int64_t> suppressed = failures_.Take(parts_.clock.Boot())) {
+      parts_.log.Info("caller not recognised", {{"peer", context.peer()},
+                                                {"reason", reason},
+                                                {"error", std::string(caller.status().message())},
+                                                {"suppressed", *suppressed}});
+    }
     return ForThePeer(caller.status(), reason);
   }
   place = places_.Take(caller->name);

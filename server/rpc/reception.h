@@ -14,6 +14,7 @@
 #include "server/identity/authenticator.h"
 #include "server/identity/bearer.h"
 #include "server/rpc/call_places.h"
+#include "server/rpc/line_budget.h"
 #include "server/rpc/unary.h"
 
 namespace google::protobuf {
@@ -56,6 +57,8 @@ class Reception {
   //   RESOURCE_EXHAUSTED, METADATA_TOO_LARGE   more than 16 KiB
   //   RESOURCE_EXHAUSTED, TOO_MANY_CALLS       the caller has max_calls_per_caller at work; others are not concerned
   absl::StatusOr<Caller> Admit(const grpc::CallbackServerContext& context, CallPlace& place) const;
+  // Waits up to `timeout` for the calls that are in flight.
+  void WaitForCalls(Duration timeout) const { places_.WaitForNone(timeout); }
   // Ends a call whose request cannot be one.
   grpc::ServerUnaryReactor* Refuse(UnaryCall& call, std::string method, const Caller& caller,
                                    const absl::Status& status) const;
@@ -63,6 +66,9 @@ class Reception {
   UnaryCall::OnEnd Logged(std::string method, const Caller& caller) const;
 
  private:
+  // Lines a minute about peers that are not recognised.
+  static constexpr int kMaxFailureLines = 20;
+
   struct Known;
 
   // The callers of the policy of now; made anew when that has changed.
@@ -72,6 +78,7 @@ class Reception {
   const ServiceParts parts_;
   const ReceptionOptions options_;
   mutable CallPlaces places_;
+  mutable LineBudget failures_{kMaxFailureLines};
   mutable std::mutex mutex_;
   mutable std::shared_ptr<const Known> known_;
 };

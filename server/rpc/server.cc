@@ -2,8 +2,10 @@
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
+#include <grpcpp/resource_quota.h>
 
 #include <chrono>
+#include <future>
 #include <optional>
 #include <utility>
 
@@ -15,7 +17,15 @@
 namespace tokenbroker {
 namespace {
 
-constexpr int kRequestMaxBytes = 256 << 10;
+// More than the largest legal request needs.
+constexpr int kRequestMaxBytes = 64 << 10;
+// For everything that gRPC buffers of all peers together.
+constexpr std::size_t kMemoryQuotaBytes = std::size_t{128} << 20;
+// A client may ping a connection that has no call, or a quiet one, every 30 s: this, and some slack.
+constexpr Duration kMinPingInterval = seconds(20);
+constexpr Duration kMaxConnectionIdle = minutes(10);
+// When no call is in flight any more, a drain waits this long for responses to be taken and health watchers to hear.
+constexpr Duration kStreamsEndWithin = milliseconds(500);
 // Reception refuses calls with a quarter of it in an orderly way; what is over this may cost the connection.
 constexpr int kMetadataHardMaxBytes = 64 << 10;
 constexpr int kStreamsPerConnection = 1000;
@@ -49,7 +59,16 @@ class Server final : public RpcServer {
     SetTime(builder, GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, options.handshake_timeout);
     builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMetadataHardMaxBytes);
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsPerConnection);
+    SetTime(builder, GRPC_ARG_MAX_CONNECTION_IDLE_MS, kMaxConnectionIdle);
+    SetTime(builder, GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kMinPingInterval);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
     builder.SetMaxReceiveMessageSize(kRequestMaxBytes);
+    builder.SetResourceQuota(grpc::ResourceQuota("tokenbroker").Resize(kMemoryQuotaBytes));
+    // A small compressed request unpacks to a large one before its size is looked at. No client of ours compresses.
+    for (const auto algorithm : {GRPC_COMPRESS_DEFLATE, GRPC_COMPRESS_GZIP}) {
+      builder.SetCompressionAlgorithmSupportStatus(algorithm, false);
+    }
+    builder.AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
     acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
         grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
         tls_->Credentials(options.client_certificate_required));
@@ -65,7 +84,10 @@ class Server final : public RpcServer {
           accepted.fd = connection;
           acceptor_->HandleNewConnection(&accepted);
         },
-        [this, most = options.max_connections] { TooManyConnections(most); });
+        [this, most = options.max_connections](const std::string& peer) { TooManyConnections(most, peer); });
+    for (const char* const service : {"", "tokenbroker.v1.TokenService", "tokenbroker.v1.AdminService"}) {
+      server_->GetHealthCheckService()->SetServingStatus(service, true);
+    }
     return absl::OkStatus();
   }
 
@@ -75,7 +97,12 @@ class Server final : public RpcServer {
     if (server_ == nullptr) return;
     server_->GetHealthCheckService()->SetServingStatus(false);
     door_->Close();
-    server_->Shutdown(std::chrono::system_clock::now() + patience);
+    const auto deadline = std::chrono::system_clock::now() + patience;
+    std::future<void> ended = std::async(std::launch::async, [this, deadline] { server_->Shutdown(deadline); });
+    // gRPC would wait as long for a health watcher, or for a peer that says nothing, as for a call.
+    reception_.WaitForCalls(patience);
+    if (ended.wait_for(kStreamsEndWithin) != std::future_status::ready) door_->EndConnections();
+    ended.wait();
     server_->Wait();
     server_ = nullptr;
   }
@@ -86,12 +113,12 @@ class Server final : public RpcServer {
   }
 
   // On the door's thread.
-  void TooManyConnections(int most) {
+  void TooManyConnections(int most, const std::string& peer) {
     metrics_.ConnectionRefused();
     const BootTime now = clock_.Boot();
     if (warned_.has_value() && now - *warned_ < kWarnEvery) return;
     warned_ = now;
-    log_.Warn("connections are refused", {{"max_connections", most}});
+    log_.Warn("too many connections: others are ended for new ones", {{"max_connections", most}, {"peer", peer}});
   }
 
   Clock& clock_;

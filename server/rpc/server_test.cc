@@ -28,7 +28,7 @@ TEST_F(RpcTest, TooMuchIsRefusedAndTheConnectionGoesOn) {
   const auto stub = StubOf(ClientSpec("spiffe://test/ci"));
   v1::GetCallerResponse response;
   v1::RevokeTokenRequest large;
-  large.set_name(std::string(300 << 10, 'x'));
+  large.set_name(std::string(65 << 10, 'x'));
   v1::Token revoked;
   EXPECT_EQ(Call(*stub, &Stub::RevokeToken, large, revoked).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
   ASSERT_TRUE(Call(*stub, &Stub::GetCaller, v1::GetCallerRequest(), response).ok());
@@ -72,7 +72,7 @@ TEST_F(RpcTest, ACallerHasSoManyCallsAtWorkAndOthersAreNotConcerned) {
   EXPECT_TRUE(ask(*stub).ok());
 }
 
-TEST_F(RpcTest, OneMoreConnectionThanTheBoundIsClosed) {
+TEST_F(RpcTest, OneMoreConnectionThanTheBoundEndsAnother) {
   RpcServerOptions options = Options();
   options.max_connections = 2;
   StartServer(options);
@@ -81,19 +81,28 @@ TEST_F(RpcTest, OneMoreConnectionThanTheBoundIsClosed) {
     return Call(stub, &Stub::GetCaller, v1::GetCallerRequest(), response).error_code();
   };
   const auto first = StubOf(ClientSpec("spiffe://test/ci"));
-  auto second = StubOf(ClientSpec("spiffe://test/ci"));
+  const auto second = StubOf(ClientSpec("spiffe://test/ci"));
   EXPECT_EQ(ask(*first), grpc::StatusCode::OK);
   EXPECT_EQ(ask(*second), grpc::StatusCode::OK);
-  EXPECT_EQ(ask(*StubOf(ClientSpec("spiffe://test/ci"))), grpc::StatusCode::UNAVAILABLE);
-  EXPECT_NE(log_.text().find("connections are refused"), std::string::npos);
+  EXPECT_EQ(ask(*StubOf(ClientSpec("spiffe://test/ci"))), grpc::StatusCode::OK);
+  EXPECT_NE(log_.text().find("too many connections"), std::string::npos);
   EXPECT_EQ(MetricsPage(metrics_).find("tokenbroker_connections_refused_total 0\n"), std::string::npos);
-  EXPECT_EQ(ask(*first), grpc::StatusCode::OK);
-
-  // Who goes makes room.
-  second.reset();
+  // Whose connection was ended makes another one.
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-  while (ask(*StubOf(ClientSpec("spiffe://test/ci"))) != grpc::StatusCode::OK) {
-    ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+  while (ask(*first) != grpc::StatusCode::OK) ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+}
+
+TEST_F(RpcTest, SilentConnectionsLockNoCallerOut) {
+  RpcServerOptions options = Options();
+  options.max_connections = 20;
+  StartServer(options);
+  std::vector<std::unique_ptr<RawPeer>> silent;
+  for (int i = 0; i < 100; ++i) silent.push_back(std::make_unique<RawPeer>(server_->port()));
+  v1::GetCallerResponse response;
+  for (int i = 0; i < 10; ++i) {
+    const auto stub = StubOf(ClientSpec("spiffe://test/ci"));
+    EXPECT_TRUE(Call(*stub, &Stub::GetCaller, v1::GetCallerRequest(), response).ok());
+    silent.push_back(std::make_unique<RawPeer>(server_->port()));
   }
 }
 
@@ -151,6 +160,55 @@ TEST_F(RpcTest, HealthChecksHearOfAShutdownBeforeItHappens) {
   context.TryCancel();
   (void)watch->Finish();
   end.join();
+}
+
+TEST_F(RpcTest, HealthIsKnownByServiceName) {
+  const TestCertificateSpec spec = ClientSpec("spiffe://test/nobody");
+  const auto health = grpc::health::v1::Health::NewStub(ChannelOf(&spec));
+  for (const char* const service : {"", "tokenbroker.v1.TokenService", "tokenbroker.v1.AdminService"}) {
+    grpc::ClientContext context;
+    grpc::health::v1::HealthCheckRequest request;
+    request.set_service(service);
+    grpc::health::v1::HealthCheckResponse state;
+    ASSERT_TRUE(health->Check(&context, request, &state).ok()) << service;
+    EXPECT_EQ(state.status(), grpc::health::v1::HealthCheckResponse::SERVING) << service;
+  }
+}
+
+// Nobody cancels anything: the watcher hears, and its stream ends.
+TEST_F(RpcTest, ADrainWithoutCallsWaitsForNoWatcherAndNoSilentPeer) {
+  const TestCertificateSpec spec = ClientSpec("spiffe://test/nobody");
+  const auto health = grpc::health::v1::Health::NewStub(ChannelOf(&spec));
+  grpc::ClientContext context;
+  const auto watch = health->Watch(&context, grpc::health::v1::HealthCheckRequest());
+  grpc::health::v1::HealthCheckResponse state;
+  ASSERT_TRUE(watch->Read(&state));
+  RawPeer silent(server_->port());
+  RawPeer silent_http2(server_->port());
+  ASSERT_EQ(silent_http2.ShakeHands(authority_.Issue(ClientSpec("spiffe://test/ci")), TLS1_2_VERSION, TLS1_3_VERSION),
+            "TLSv1.3");
+  const auto began = std::chrono::steady_clock::now();
+  std::thread end([&] { server_->Shutdown(seconds(300)); });  // For calls; there is none.
+  EXPECT_TRUE(watch->Read(&state));
+  EXPECT_EQ(state.status(), grpc::health::v1::HealthCheckResponse::NOT_SERVING);
+  EXPECT_FALSE(watch->Read(&state));
+  (void)watch->Finish();
+  end.join();
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(30));
+}
+
+// 40 KB that unpack to 40 MB.
+TEST_F(RpcTest, ACompressedRequestIsRejectedUnread) {
+  const auto stub = StubOf(ClientSpec("spiffe://test/ci"));
+  grpc::ClientContext context;
+  context.set_compression_algorithm(GRPC_COMPRESS_GZIP);
+  v1::RevokeTokenRequest request;
+  request.set_name(std::string(40 << 20, 'x'));
+  v1::Token response;
+  const grpc::Status status = Call(context, *stub, &Stub::RevokeToken, request, response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED) << status.error_message();
+  v1::GetCallerResponse caller;
+  EXPECT_TRUE(Call(*stub, &Stub::GetCaller, v1::GetCallerRequest(), caller).ok());
 }
 
 TEST_F(RpcTest, ASecondServerOnAPortDoesNotStart) {
