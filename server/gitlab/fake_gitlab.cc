@@ -44,6 +44,7 @@ std::int64_t FakeGitLab::HolderRotates(std::int64_t token_id) {
   child.expires_at = DateOf(Now()) + std::chrono::days(365);
   child.last_used_at.reset();
   const std::int64_t id = child.id;
+  made_[id] = clock_.Boot();
   tokens_[id] = std::move(child);
   return id;
 }
@@ -69,9 +70,14 @@ bool FakeGitLab::IsShownByProject(const UpstreamToken& token, std::int64_t proje
          bot->second.project.id == project_id;
 }
 
+bool FakeGitLab::IsBehind(Duration lag, std::int64_t token_id) const {
+  const auto made = made_.find(token_id);
+  return made != made_.end() && clock_.Boot() - made->second < lag;
+}
+
 UpstreamToken* FakeGitLab::FindById(const UpstreamRef& ref) {
   const auto found = tokens_.find(ref.token_id);
-  if (found == tokens_.end() || Now() - found->second.created_at < lag_by_id_) return nullptr;
+  if (found == tokens_.end() || IsBehind(lag_by_id_, ref.token_id)) return nullptr;
   const bool is_shown =
       issuer_is_admin_ || (ref.target.kind == TargetKind::kProject && IsShownByProject(found->second, ref.target.id));
   return is_shown ? &found->second : nullptr;
@@ -120,6 +126,7 @@ UpstreamToken FakeGitLab::Make(const MintSpec& spec, WallTime created_at) {
   token.expires_at = spec.expires_at;
   token.active = IsActive(token);
   tokens_[token.id] = token;
+  made_[token.id] = clock_.Boot();
   return token;
 }
 
@@ -209,7 +216,7 @@ Task<absl::StatusOr<std::vector<UpstreamToken>>> FakeGitLab::ListTokens(CallCont
   if (by_project && !projects_.contains(query.target.id)) co_return NotFound();
   std::vector<UpstreamToken> found;
   for (const auto& [id, token] : tokens_) {
-    if (Now() - token.created_at < list_lag_) continue;
+    if (IsBehind(list_lag_, id)) continue;
     if (by_project && !IsShownByProject(token, query.target.id)) continue;
     if (query.user_id != 0 && token.user_id != query.user_id) continue;
     if (token.name.find(query.search) == std::string::npos) continue;

@@ -56,7 +56,7 @@ class FakeGitLab final : public GitLab {
   void set_refuse_deletes(bool refuse) { refuse_deletes_ = refuse; }
   // The instance's longest life of a token; only an administrator reads it from the settings.
   void set_max_lifetime_days(int days) { max_lifetime_days_ = days; }
-  // Lists do not show a token within this time of its making.
+  // Lists do not show a token within this time of its making, whatever GitLab's clock says.
   void set_list_lag(Duration lag) { list_lag_ = lag; }
   // A replica lags: whatever asks for a token by id within this time of its making finds nothing.
   void set_lag_by_id(Duration lag) { lag_by_id_ = lag; }
@@ -122,6 +122,8 @@ class FakeGitLab final : public GitLab {
   UpstreamToken* FindById(const UpstreamRef& ref);
   bool IsShownByProject(const UpstreamToken& token, std::int64_t project_id) const;
   UpstreamToken Make(const MintSpec& spec, WallTime created_at);
+  // Whether a replica that is so far behind has the token.
+  bool IsBehind(Duration lag, std::int64_t token_id) const;
   // Carries out what was to happen late and is due.
   void CatchUp();
 
@@ -151,6 +153,7 @@ class FakeGitLab final : public GitLab {
   };
   std::map<std::int64_t, Bot> bots_;
   std::map<std::int64_t, UpstreamToken> tokens_;
+  std::map<std::int64_t, BootTime> made_;  // Of those that were made since the test began.
   std::vector<std::pair<BootTime, MintSpec>> late_;
   std::vector<MintSpec> specs_;
   int posts_ = 0;
