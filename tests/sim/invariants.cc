@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <map>
 #include <optional>
-#include <set>
 #include <string_view>
 #include <utility>
 
@@ -19,24 +18,24 @@ namespace {
 class Check {
  public:
   Check(When when, const Sky& sky, const Server& server, const std::vector<TokenRecord>& rows)
-      : when_(when), now_(sky.world.Now()), twins_(sky.twins), server_(server), rows_(rows) {
+      : when_(when), now_(sky.world.Now()), sky_(sky), server_(server), rows_(rows) {
     for (const TokenRecord& row : rows) {
       by_id_[row.token.id] = &row;
       if (row.token.upstream_id != 0) by_upstream_id_[row.token.upstream_id] = &row;
     }
     for (UpstreamToken& each : sky.gitlab.live()) {
-      if (each.name.find("[tb:" + server.name() + ':') != std::string::npos) live_.push_back(std::move(each));
+      if (sky.lives.at(each.id).post.server == server.name() && !sky.HadEnded(each)) live_.push_back(std::move(each));
     }
   }
 
-  std::vector<std::string> Run(const std::vector<std::unique_ptr<Job>>& jobs, bool clock_stepped) {
+  std::vector<std::string> Run(const std::vector<std::unique_ptr<Job>>& jobs) {
     for (const UpstreamToken& token : live_) CheckLive(token);
-    for (const TokenRecord& row : rows_) CheckRow(row, clock_stepped);
+    for (const TokenRecord& row : rows_) CheckRow(row);
     for (const std::unique_ptr<Job>& job : jobs) {
       if (&job->server() != &server_) continue;
       CheckAcknowledged(*job);
       CheckOnce(*job);
-      if (!clock_stepped) CheckHeld(*job);
+      if (server_.clock_spread() == Duration(0)) CheckHeld(*job);
     }
     return std::move(wrong_);
   }
@@ -44,52 +43,65 @@ class Check {
  private:
   void Say(std::string what) { wrong_.push_back(std::move(what)); }
 
-  // The row that answers for a living token: by its id, or by its marker.
-  const TokenRecord* RowFor(const UpstreamToken& token) const {
+  // The row that answers for a live token: its own, or that of the POST that made it or what it comes from.
+  const TokenRecord* RowFor(const UpstreamToken& token, const UpstreamLife& life) const {
     const auto known = by_upstream_id_.find(token.id);
     if (known != by_upstream_id_.end()) return known->second;
-    for (const auto& [id, row] : by_id_) {
-      if (EndsInMarker(token.name, MarkerOf(server_.name(), id))) return row;
-    }
-    return nullptr;
+    const auto made_by = by_id_.find(life.post.row);
+    return made_by == by_id_.end() ? nullptr : made_by->second;
   }
 
   void CheckLive(const UpstreamToken& token) {
-    const TokenRecord* row = RowFor(token);
+    const UpstreamLife& life = sky_.lives.at(token.id);
+    const TokenRecord* row = RowFor(token, life);
     const std::string who = "token " + std::to_string(token.id) + " (" + token.name + ')';
     if (row == nullptr) return Say("I1: " + who + " lives, and no row knows of it");
     const Token& kept = row->token;
     const bool same = kept.upstream_id == token.id;
+    // GitLab's clock was so wrong when it was made that no list can find it by created_after.
+    if (!same && token.created_at < kept.create_time - kSearchBack + server_.clock_spread()) return;
     const bool closed = kept.state == TokenState::kRevoked || kept.state == TokenState::kExpired;
-    // No child of a self-extending one may live; but while looks are to come, it may be a POST that was sent twice.
-    const bool twin = twins_.contains(token.id) || row->next_attempt_time.has_value();
-    if (closed && (same || (AnySelfExtending(kept.scopes) && !twin))) {
+    // No descendant of a self-extending one may live; but while sweeps are to come, it may be a POST that was sent
+    // twice.
+    const bool duplicate = life.duplicate || row->next_attempt_time.has_value();
+    if (closed && (same || (AnySelfExtending(kept.scopes) && !duplicate))) {
       Say("I2: " + who + " lives, and its row " + kept.id + " is " + std::string(NameOf(kept.state)));
     }
     if (when_ == When::kAlways) return;
-    if (!same && twins_.contains(token.id)) return CheckTwin(token, kept);
-    if (kept.state == TokenState::kActive) return;
+    if (!same && life.duplicate) return CheckDuplicate(token, kept);
+    if (kept.state == TokenState::kActive && (same || Descends(token.id, kept.upstream_id))) return;
     if (when_ == When::kSettled) {
-      // One that came later than `settle` is for a later look; one that is being revoked has its own pace.
-      const bool later_look = token.created_at > kept.create_time + kSendWindow + minutes(10);
-      if (later_look || (kept.state == TokenState::kRevoking && !row->pending)) return;
-      return Say("settle: " + who + " outlived the look, its row is " + std::string(NameOf(kept.state)));
+      // One that came later than `settle` is for a later sweep; one that is being revoked has its own pace; and a sweep
+      // of a target in trouble waits.
+      const bool troubled = sky_.weather.troubled.has_value() && sky_.weather.troubled->Is(kept.target);
+      const bool later_sweep = life.made > life.post.intent + minutes(10);
+      if (troubled || later_sweep || (kept.state == TokenState::kRevoking && !row->pending)) return;
+      if (server_.clock_spread() > minutes(5)) return;
+      return Say("settle: " + who + " outlived the sweep, its row is " + std::string(NameOf(kept.state)));
     }
-    Say("I4: " + who + " lives in quiet, and its row is " + std::string(NameOf(kept.state)));
+    Say("I4: " + who + " lives in quiet, and its row is " + std::string(NameOf(kept.state)) + " with " +
+        std::to_string(kept.upstream_id));
+  }
+
+  // Whether holders made `token` of `origin`, in however many steps.
+  bool Descends(std::int64_t token, std::int64_t origin) const {
+    while (token != 0 && token != origin) token = sky_.lives.at(token).parent;
+    return token == origin;
   }
 
   // A POST was sent twice on the way, and both were carried out. Beside an ACTIVE token the second one is revoked by
   // the reconciler; once the first has ended, it is reported.
-  void CheckTwin(const UpstreamToken& token, const Token& first) {
+  void CheckDuplicate(const UpstreamToken& token, const Token& first) {
     if (when_ == When::kQuiet && first.state == TokenState::kActive && !AnySelfExtending(first.scopes)) {
-      Say("twin: token " + std::to_string(token.id) + " lives beside " + std::to_string(first.upstream_id));
+      Say("duplicate: token " + std::to_string(token.id) + " lives beside " + std::to_string(first.upstream_id));
     }
   }
 
-  void CheckRow(const TokenRecord& row, bool clock_stepped) {
+  void CheckRow(const TokenRecord& row) {
     const Token& token = row.token;
     // A clock that was set back after the end was decided dates the proof before it; EndedTooEarly knows better.
-    if (!clock_stepped && token.state == TokenState::kExpired && token.revoke_time < token.expire_time) {
+    if (server_.clock_spread() == Duration(0) && token.state == TokenState::kExpired &&
+        token.revoke_time < token.expire_time) {
       Say("expiry: " + token.id + " was ended before its time");
     }
     if (when_ != When::kQuiet) return;
@@ -97,15 +109,13 @@ class Check {
     if (!row.pending && token.state == TokenState::kRevoking) Say("quiet: " + token.id + " is still REVOKING");
     if (token.state != TokenState::kActive) return;
     if (token.expire_time <= now_) Say("quiet: " + token.id + " is ACTIVE after its end");
-    const bool lives = std::any_of(live_.begin(), live_.end(), [&](const UpstreamToken& each) {
-      return each.id == token.upstream_id ||
-             (AnySelfExtending(token.scopes) && EndsInMarker(each.name, MarkerOf(server_.name(), token.id)));
-    });
-    if (!lives) Say("I4: row " + token.id + " is ACTIVE, and GitLab's token is dead");
+    if (!sky_.IsLineLive(token.upstream_id)) {
+      Say("I4: row " + token.id + " is ACTIVE, and GitLab's token " + std::to_string(token.upstream_id) + " is dead");
+    }
   }
 
   void CheckAcknowledged(const Job& job) {
-    for (const TokenId& id : job.acknowledged()) {
+    for (const auto& [id, when] : job.acknowledged()) {
       const auto row = by_id_.find(id);
       if (row == by_id_.end()) {
         Say("I3: " + id + " was given back, and its row is gone");
@@ -134,14 +144,14 @@ class Check {
     }
     const Token& token = job.held()->token;
     if (token.expire_time <= now_) return;
-    const bool lives = std::any_of(live_.begin(), live_.end(),
-                                   [&](const UpstreamToken& each) { return each.id == token.upstream_id; });
-    if (!lives) Say("held: job " + job.number() + " holds " + token.id + ", which died before its end");
+    if (sky_.HadEnded(sky_.gitlab.token(token.upstream_id))) return;
+    if (!sky_.IsLive(token.upstream_id))
+      Say("held: job " + job.number() + " holds " + token.id + ", which died before its end");
   }
 
   const When when_;
   const WallTime now_;
-  const std::set<std::int64_t>& twins_;
+  const Sky& sky_;
   const Server& server_;
   const std::vector<TokenRecord>& rows_;
   std::map<TokenId, const TokenRecord*> by_id_;
@@ -154,8 +164,8 @@ class Check {
 
 std::vector<std::string> WhatIsWrong(When when, const Sky& sky, const Server& server,
                                      const std::vector<TokenRecord>& rows,
-                                     const std::vector<std::unique_ptr<Job>>& jobs, bool clock_stepped) {
-  return Check(when, sky, server, rows).Run(jobs, clock_stepped);
+                                     const std::vector<std::unique_ptr<Job>>& jobs) {
+  return Check(when, sky, server, rows).Run(jobs);
 }
 
 std::vector<std::string> EndedTooEarly(const std::vector<AuditEvent>& events) {

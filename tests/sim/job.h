@@ -1,6 +1,8 @@
 #pragma once
-// A service that wants a token: asks, asks again as a good client does, uses what it got, and gives it back or not.
+// A service that wants a token: asks, asks again as a good client does, uses what it got, repeats the request all the
+// same, and gives the token back or not.
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -15,7 +17,8 @@ namespace tokenbroker::sim {
 
 class Job {
  public:
-  Job(Sky& sky, Draw& draw, Server& server, int number);
+  // `projects_only`: the credential may not mint for users.
+  Job(Sky& sky, Draw& draw, Server& server, int number, bool projects_only);
 
   // Begins, somewhere in the next `within`.
   void Start(Duration within);
@@ -31,18 +34,22 @@ class Job {
     bool extended = false;       // It has rotated the token by itself.
     bool ended_by_hand = false;  // Somebody has revoked it in a browser.
   };
+  // A revocation that was acknowledged, and when.
+  using Acknowledged = std::map<TokenId, BootTime>;
   const Server& server() const { return server_; }
   const std::optional<Held>& held() const { return held_; }
   // Revocations that were answered OK.
-  const std::set<TokenId>& acknowledged() const { return acknowledged_; }
+  const Acknowledged& acknowledged() const { return acknowledged_; }
+  // What it saw that must never be.
+  const std::vector<std::string>& wrong() const { return wrong_; }
   const std::string& number() const { return number_; }
   bool has_request_id() const { return !request_.request_id.empty(); }
-  // The reasons that it was told.
+  // The reasons of the errors that it got.
   const std::set<std::string>& answers() const { return answers_; }
 
  private:
   void Ask();
-  void Heard(const absl::StatusOr<Created>& created);
+  void Heard(const absl::StatusOr<Created>& created, bool in_use);
   void HeardError(const absl::Status& error);
   void Live();
   void GiveBack(const TokenId& id);
@@ -54,6 +61,7 @@ class Job {
   Draw& draw_;
   Server& server_;
   std::string number_;
+  Caller caller_;
   CreateRequest request_;
   CancelSource leave_;
   int attempts_ = 0;
@@ -62,7 +70,8 @@ class Job {
   bool retired_ = false;
   TokenId returning_;
   std::optional<Held> held_;
-  std::set<TokenId> acknowledged_;
+  Acknowledged acknowledged_;
+  std::vector<std::string> wrong_;
   std::set<std::string> answers_;
 };
 

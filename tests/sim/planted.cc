@@ -100,10 +100,67 @@ class RevocationForgotten final : public ForwardingLedger {
   }
 };
 
+// As if every token had been made long ago: then a 404 is old enough.
+class NotFoundTooEarly final : public ForwardingLedger {
+ public:
+  using ForwardingLedger::ForwardingLedger;
+  Task<absl::StatusOr<std::vector<TokenRecord>>> ClaimDue(int limit) override {
+    absl::StatusOr<std::vector<TokenRecord>> due = co_await real().ClaimDue(limit);
+    if (due.ok()) {
+      for (TokenRecord& each : *due) {
+        if (!each.pending && each.token.state == TokenState::kRevoking) each.token.create_time -= minutes(10);
+      }
+    }
+    co_return due;
+  }
+  Task<absl::StatusOr<TokenRecord>> RequestRevocation(TokenId id, std::string caller) override {
+    absl::StatusOr<TokenRecord> record = co_await real().RequestRevocation(std::move(id), std::move(caller));
+    if (record.ok() && !record->pending) record->token.create_time -= minutes(10);
+    co_return record;
+  }
+  Task<absl::StatusOr<std::vector<TokenRecord>>> ListUnseen(WallTime since, int skip, int limit) override {
+    absl::StatusOr<std::vector<TokenRecord>> unseen = co_await real().ListUnseen(since, skip, limit);
+    if (unseen.ok()) {
+      for (TokenRecord& each : *unseen) each.token.create_time -= minutes(10);
+    }
+    co_return unseen;
+  }
+};
+
+class EndsLate final : public ForwardingLedger {
+ public:
+  using ForwardingLedger::ForwardingLedger;
+  Task<absl::StatusOr<std::vector<TokenRecord>>> ClaimDue(int limit) override {
+    absl::StatusOr<std::vector<TokenRecord>> due = co_await real().ClaimDue(limit);
+    if (!due.ok()) co_return due;
+    for (const TokenRecord& each : *due) {
+      if (!IsEarlyExpiry(each)) continue;
+      (void)co_await real().RecordAttempt(each.token.id, each.token.expire_time + hours(5), false, "planted");
+    }
+    std::erase_if(*due, [this](const TokenRecord& each) { return IsEarlyExpiry(each); });
+    co_return due;
+  }
+
+ private:
+  bool IsEarlyExpiry(const TokenRecord& each) const {
+    return !each.pending && each.token.revoke_reason == RevokeReason::kTtl && Now() < each.token.expire_time + hours(5);
+  }
+};
+
 class AbsenceIsDeath final : public ForwardingGitLab {
  public:
   using ForwardingGitLab::ForwardingGitLab;
   Task<absl::StatusOr<bool>> ConfirmNotFound(CallContext, UpstreamRef) override { co_return true; }
+};
+
+class SupersedesUsed final : public ForwardingGitLab {
+ public:
+  using ForwardingGitLab::ForwardingGitLab;
+  Task<absl::StatusOr<std::optional<UpstreamToken>>> GetToken(CallContext call, UpstreamRef ref) override {
+    absl::StatusOr<std::optional<UpstreamToken>> seen = co_await real().GetToken(std::move(call), std::move(ref));
+    if (seen.ok() && seen->has_value()) (*seen)->last_used_at.reset();
+    co_return seen;
+  }
 };
 
 class UnknownIsRefused final : public ForwardingGitLab {
@@ -123,11 +180,21 @@ class UnknownIsRefused final : public ForwardingGitLab {
 
 const std::vector<std::pair<Plant, std::string_view>>& Plants() {
   static const auto& plants = *new std::vector<std::pair<Plant, std::string_view>>{
-      {Plant::kPostBeforeIntent, "post-before-intent"},      {Plant::kNoLook, "no-look"},
-      {Plant::kLookWithoutSettle, "look-without-settle"},    {Plant::kActivateBlindly, "activate-blindly"},
-      {Plant::kAbsenceIsDeath, "absence-is-death"},          {Plant::kUnknownIsRefused, "unknown-is-refused"},
-      {Plant::kCommitBeforeSync, "commit-before-sync"},      {Plant::kNoFamilyLook, "no-family-look"},
+      {Plant::kPostBeforeIntent, "post-before-intent"},
+      {Plant::kNoLook, "no-look"},
+      {Plant::kLookWithoutSettle, "look-without-settle"},
+      {Plant::kActivateBlindly, "activate-blindly"},
+      {Plant::kAbsenceIsDeath, "absence-is-death"},
+      {Plant::kUnknownIsRefused, "unknown-is-refused"},
+      {Plant::kCommitBeforeSync, "commit-before-sync"},
+      {Plant::kNoFamilyLook, "no-family-look"},
       {Plant::kRevocationForgotten, "revocation-forgotten"},
+      {Plant::kRouteByOldRights, "route-by-old-rights"},
+      {Plant::kNotFoundTooEarly, "not-found-too-early"},
+      {Plant::kDateOfAnybody, "date-of-anybody"},
+      {Plant::kBelievesAnybody, "believes-anybody"},
+      {Plant::kSupersedesUsed, "supersedes-used"},
+      {Plant::kEndsLate, "ends-late"},
   };
   return plants;
 }
@@ -147,6 +214,10 @@ std::unique_ptr<Ledger> WithPlant(Plant plant, std::unique_ptr<Ledger> real, Exe
       return std::make_unique<NoFamilyLook>(std::move(real));
     case Plant::kRevocationForgotten:
       return std::make_unique<RevocationForgotten>(std::move(real));
+    case Plant::kNotFoundTooEarly:
+      return std::make_unique<NotFoundTooEarly>(std::move(real));
+    case Plant::kEndsLate:
+      return std::make_unique<EndsLate>(std::move(real));
     default:
       return real;
   }
@@ -158,6 +229,8 @@ std::unique_ptr<GitLab> WithPlant(Plant plant, std::unique_ptr<GitLab> real) {
       return std::make_unique<AbsenceIsDeath>(std::move(real));
     case Plant::kUnknownIsRefused:
       return std::make_unique<UnknownIsRefused>(std::move(real));
+    case Plant::kSupersedesUsed:
+      return std::make_unique<SupersedesUsed>(std::move(real));
     default:
       return real;
   }

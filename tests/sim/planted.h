@@ -1,5 +1,5 @@
 #pragma once
-// Faults that a broker could have, put between its rooms: the simulation must find each of them.
+// Faults that a broker could have, put between its components: the simulation must find each of them.
 
 #include <memory>
 #include <optional>
@@ -25,6 +25,12 @@ enum class Plant {
   kCommitBeforeSync,     // A commit is answered before it is on the disk.
   kNoFamilyLook,         // A self-extending token is taken for dead after its DELETE.
   kRevocationForgotten,  // A caller's revocation is answered and not written.
+  kRouteByOldRights,     // A token is asked for by the route of rights that the credential had when last checked.
+  kNotFoundTooEarly,     // A 404 confirms a revocation although a replica may lag.
+  kDateOfAnybody,        // GitLab's time is taken from whatever responds.
+  kBelievesAnybody,      // A success counts that GitLab did not write.
+  kSupersedesUsed,       // A repeat replaces a credential that is in use.
+  kEndsLate,             // What is due is seen to five hours later.
 };
 // In the order of the enum, without kNone.
 const std::vector<std::pair<Plant, std::string_view>>& Plants();

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <utility>
@@ -13,10 +14,19 @@
 namespace tokenbroker::sim {
 namespace {
 
+// Three callers: one without a quota, one with few tokens at a time and few a minute, one with two at a time.
 constexpr char kPolicy[] = R"pb(
   callers {
     name: "ci"
     identities { spiffe: "spiffe://sim/ci" }
+  }
+  callers {
+    name: "build"
+    identities { spiffe: "spiffe://sim/build" }
+  }
+  callers {
+    name: "deploy"
+    identities { spiffe: "spiffe://sim/deploy" }
   }
   roles {
     key: "maker"
@@ -24,6 +34,7 @@ constexpr char kPolicy[] = R"pb(
       grants {
         verbs: "create"
         targets { user: 42 }
+        targets { user: 43 }
         targets { project: "acme/*" }
         scopes: "read_repository"
         scopes: "api"
@@ -33,7 +44,44 @@ constexpr char kPolicy[] = R"pb(
       }
     }
   }
+  roles {
+    key: "busy"
+    value {
+      grants {
+        verbs: "create"
+        targets { user: 42 }
+        targets { user: 43 }
+        targets { project: "acme/*" }
+        scopes: "read_repository"
+        scopes: "api"
+        self_extending: true
+        max_access_level: 30
+        max_ttl: "30d"
+        max_active: 3
+        creates_per_minute: 4
+      }
+    }
+  }
+  roles {
+    key: "few"
+    value {
+      grants {
+        verbs: "create"
+        targets { user: 42 }
+        targets { user: 43 }
+        targets { project: "acme/*" }
+        scopes: "read_repository"
+        scopes: "api"
+        self_extending: true
+        max_access_level: 30
+        max_ttl: "30d"
+        max_active: 2
+      }
+    }
+  }
   bindings { callers: "ci" roles: "maker" }
+  bindings { callers: "build" roles: "busy" }
+  bindings { callers: "deploy" roles: "few" }
 )pb";
 
 class OnePolicy final : public PolicySource {
@@ -89,11 +137,12 @@ Server::Server(Lab& lab, Sky& sky, Draw& draw, std::string name, Plant plant, Lo
 
 Server::~Server() {
   if (alive()) Kill(/*power=*/false);
-  BuryProcess();
+  EndProcess();
 }
 
 bool Server::Start() {
-  BuryProcess();
+  EndProcess();
+  NoteClock();
   process_ = std::make_unique<Process>(sky_.world, host_);
   slots_.emplace(*process_, *process_, lab_.metrics(), 8);
   const SqliteLedgerOptions options = OptionsFor(lab_.folder(), name_, disk_);
@@ -104,7 +153,7 @@ bool Server::Start() {
     return false;
   }
   ledger_ = WithPlant(plant_, *std::move(ledger), *process_, *process_, {options.path, options.vfs});
-  upstream_ = WithPlant(plant_, std::make_unique<Upstream>(sky_, *process_, host_));
+  upstream_ = WithPlant(plant_, std::make_unique<Upstream>(sky_, *process_, name_, plant_));
   const BrokerParts parts = {*process_, *process_,       draw_,          *ledger_, *upstream_,
                              *slots_,   lab_.policies(), lab_.metrics(), log_};
   BrokerOptions broker_options;
@@ -116,6 +165,11 @@ bool Server::Start() {
   return true;
 }
 
+void Server::NoteClock() {
+  earliest_clock_ = std::min(earliest_clock_, host_.clock_offset);
+  latest_clock_ = std::max(latest_clock_, host_.clock_offset);
+}
+
 void Server::Kill(bool power) {
   process_->Kill();
   if (power) {
@@ -125,7 +179,7 @@ void Server::Kill(bool power) {
   }
 }
 
-void Server::BuryProcess() {
+void Server::EndProcess() {
   if (process_ == nullptr) return;
   if (broker_ != nullptr) {
     broker_->Drain(Duration(0));

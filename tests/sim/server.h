@@ -49,6 +49,10 @@ class Server {
   Broker& broker() { return *broker_; }
   Process& process() { return *process_; }
   Host& host() { return host_; }
+  // By how much the ledger's clock may rightly differ from the world's within a token's life: see NoteClock.
+  Duration clock_spread() const { return latest_clock_ - earliest_clock_; }
+  // The host's clock, as the ledger may follow it from now on.
+  void NoteClock();
   MemoryDisk& disk() { return disk_; }
 
   // A process start. False if the ledger cannot be opened.
@@ -61,7 +65,7 @@ class Server {
   absl::StatusOr<std::vector<AuditEvent>> Events() const;
 
  private:
-  void BuryProcess();
+  void EndProcess();
 
   Lab& lab_;
   Sky& sky_;
@@ -70,6 +74,8 @@ class Server {
   const Plant plant_;
   Log& log_;
   Host host_;
+  Duration earliest_clock_{0};  // Of the offsets that the ledger's clock may have had.
+  Duration latest_clock_{0};
   MemoryDisk disk_;
   std::unique_ptr<Process> process_;
   std::optional<Slots> slots_;

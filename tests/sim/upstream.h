@@ -1,54 +1,25 @@
 #pragma once
-// The way from a process to GitLab, and its weather. GitLab itself is a FakeGitLab that keeps the truth; what a process
-// hears of it may be late, wrong or nothing, and what it asks for may be carried out later, twice or never.
+// The way from a process to GitLab, and the adapter at its near end. GitLab itself is a FakeGitLab; what a process
+// hears of it may be late, wrong, somebody else's or nothing, and what it asks for may be carried out later, twice or
+// never. What the adapter makes of a response follows server/gitlab/answer.h.
 
-#include <functional>
 #include <memory>
-#include <set>
-#include <utility>
+#include <optional>
+#include <string>
 #include <vector>
 
-#include "server/base/manual_loop.h"
-#include "server/gitlab/fake_gitlab.h"
 #include "server/gitlab/gitlab.h"
-#include "tests/sim/draw.h"
+#include "tests/sim/planted.h"
 #include "tests/sim/process.h"
+#include "tests/sim/sky.h"
 
 namespace tokenbroker::sim {
-
-// How often in a hundred.
-struct Weather {
-  bool down = false;            // No connection can be made.
-  bool project_hidden = false;  // The issuer has lost its membership: 404 for whatever belongs to the project.
-  int refused = 0;              // GitLab says no.
-  int lost = 0;                 // The request or its answer.
-  int late = 0;                 // A POST is carried out after its answer was given up: after up to two hours.
-  int twice = 0;                // Something on the way sends a POST again.
-  int slow = 0;                 // The answer takes up to a minute.
-  int wrong = 0;                // A 201 that is not what was asked for.
-  bool holders_rotate = false;  // Whoever holds a self-extending token uses it between our DELETE and our look.
-};
-
-// What GitLab and the network are to all processes.
-struct Sky {
-  Sky(ManualLoop& the_world, Draw& the_draw) : world(the_world), draw(the_draw), gitlab(the_world) {}
-
-  // Does `act` in the world, whatever becomes of the process that wanted it.
-  void Later(Duration in, std::function<void()> act);
-
-  ManualLoop& world;
-  Draw& draw;
-  FakeGitLab gitlab;
-  Weather weather;
-  std::set<std::int64_t> twins;           // Second tokens of POSTs whose first answer was heard.
-  std::function<void(std::string)> note;  // Into the trace.
-  std::vector<std::unique_ptr<Clock::Timer>> later;
-};
 
 // One process's adapter.
 class Upstream final : public GitLab {
  public:
-  Upstream(Sky& sky, Process& process, const Host& host) : sky_(sky), process_(process), host_(host) {}
+  Upstream(Sky& sky, Process& process, std::string server, Plant plant)
+      : sky_(sky), process_(process), server_(std::move(server)), plant_(plant) {}
 
   Task<Ended<Minted>> Mint(CallContext call, DurableIntent intent, MintSpec spec) override;
   Task<Ended<Deleted>> Revoke(CallContext call, UpstreamRef ref) override;
@@ -58,16 +29,41 @@ class Upstream final : public GitLab {
   Task<absl::StatusOr<TargetFacts>> Resolve(CallContext call, Target target) override;
   Task<absl::StatusOr<ResolvedTarget>> TargetOf(CallContext call, std::string instance, std::int64_t user_id) override;
   Task<absl::StatusOr<IssuerFacts>> CheckIssuer(CallContext call) override;
-  std::optional<UpstreamTime> Time() const override { return sky_.gitlab.Time(); }
+  std::optional<UpstreamTime> Time() const override { return time_; }
 
  private:
-  // Some milliseconds on the way. Afterwards: whether the request arrives.
-  Task<absl::Status> Travel();
+  // What became of a request before GitLab did anything about it.
+  struct Way {
+    enum class End {
+      kArrived,
+      kNotSent,   // For certain, GitLab never saw it.
+      kRejected,  // GitLab says no.
+      kNothing,   // No response, or one that says nothing; a change may have been made by another of its kind.
+      kForeign,   // Something in front of GitLab says that all is well.
+    };
+    End end = End::kArrived;
+    absl::Status why;  // Of all but kArrived.
+  };
+  enum class Kind { kPost, kDelete, kGet, kList };
+
+  // Some milliseconds to GitLab, or more.
+  Task<Way> Travel(CallContext call, Kind kind, std::optional<ResolvedTarget> target);
+  Way Foreign();
+  Way Limited();
+  // GitLab responds: its clock is known from now on.
+  void Respond() { time_ = UpstreamTime{FloorToSecond(sky_.GitLabNow()), process_.Boot()}; }
+  static WallTime FloorToSecond(WallTime time);
   bool IsHidden(TargetKind kind) const { return sky_.weather.project_hidden && kind == TargetKind::kProject; }
+  // A token that the routes of a credential without an administrator's rights do not show.
+  bool IsHiddenByPlant(const UpstreamRef& ref) const;
+  void LetHolderRotate(const UpstreamRef& ref);
 
   Sky& sky_;
   Process& process_;
-  const Host& host_;
+  const std::string server_;
+  const Plant plant_;
+  std::optional<UpstreamTime> time_;
+  bool admin_when_checked_ = true;
 };
 
 }  // namespace tokenbroker::sim
