@@ -164,6 +164,14 @@ std::string Presentable(std::string_view text, std::string_view issuer) {
 
 bool IsFromGitLab(const HttpAnswer& answer) { return !answer.header("x-gitlab-meta").empty(); }
 
+bool IsOk(const HttpAnswer& answer) { return answer.status == 200 && IsFromGitLab(answer); }
+
+bool IsNotFound(const HttpAnswer& answer) { return answer.status == 404 && IsFromGitLab(answer); }
+
+bool SaysMayNot(const HttpAnswer& answer) {
+  return IsFromGitLab(answer) && (answer.status == 401 || answer.status == 403);
+}
+
 bool IsCertainRefusal(const HttpAnswer& answer) {
   if (answer.status == 0) return !answer.sent;
   if (answer.status == 429) return true;

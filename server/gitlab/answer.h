@@ -20,6 +20,12 @@ bool IsCertainRefusal(const HttpAnswer& answer);
 // Whether GitLab's application wrote the response, whatever its status. Any other response, a success too, is of
 // something in front of it and shows nothing of what GitLab did.
 bool IsFromGitLab(const HttpAnswer& answer);
+// A 200 or a 404 of GitLab's own.
+bool IsOk(const HttpAnswer& answer);
+bool IsNotFound(const HttpAnswer& answer);
+// Whether GitLab says that the credential may not ask this. Any other failure, a 429 too, tells nothing about its
+// rights.
+bool SaysMayNot(const HttpAnswer& answer);
 
 // Whether GitLab says that the credential itself is revoked or expired. A 401 without that says nothing: GitLab answers
 // it also for what is not there or not ours.

@@ -46,6 +46,7 @@ class Exchange {
   // See GitLab::Time.
   const std::optional<UpstreamTime>& time() const { return time_; }
   std::uint64_t issuer_generation() const { return issuer_->generation(); }
+  BootTime Boot() const { return clock_.Boot(); }
 
  private:
   Task<HttpAnswer> SendWith(CallContext call, ApiRequest request, Secret token);

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "server/base/error.h"
-#include "server/base/json_writer.h"
 #include "server/domain/expiry.h"
 #include "server/gitlab/answer.h"
 #include "server/gitlab/bot_name.h"
@@ -14,6 +13,7 @@
 #include "server/gitlab/exchange.h"
 #include "server/gitlab/issuer.h"
 #include "server/gitlab/json.h"
+#include "server/gitlab/requests.h"
 
 namespace tokenbroker {
 namespace {
@@ -21,6 +21,8 @@ namespace {
 constexpr int kPagesMax = 100;
 // Reads of the issuer watch and the like take no slot: a few connections more than there are slots.
 constexpr int kSpareConnections = 8;
+// A question for the credential's rights that has no response by then leaves time for what needs none of them.
+constexpr Duration kRightsTimeout = seconds(10);
 
 // "127.0.0.1", not "127.0.0.1.example.com".
 bool IsLoopback(const std::string& url) {
@@ -31,10 +33,6 @@ bool IsLoopback(const std::string& url) {
   host = host.substr(0, host.find(':'));
   if (host == "localhost") return true;
   return host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string_view::npos;
-}
-
-std::string SegmentOf(const ResolvedTarget& target) {
-  return target.id != 0 ? std::to_string(target.id) : PercentEncode(target.path);
 }
 
 absl::Status NotSupported(TargetKind kind) {
@@ -50,30 +48,6 @@ absl::Status NeedsAdministrator() {
 }
 
 bool IsSupported(TargetKind kind) { return kind == TargetKind::kUser || kind == TargetKind::kProject; }
-
-// Success is believed only of GitLab itself.
-bool IsOk(const HttpAnswer& answer) { return answer.status == 200 && IsFromGitLab(answer); }
-
-bool IsNotFound(const HttpAnswer& answer) { return answer.status == 404 && IsFromGitLab(answer); }
-
-// Whether GitLab says that the issuer may not ask this. Any other failure, a 429 too, tells nothing about its rights.
-bool SaysMayNot(const HttpAnswer& answer) {
-  return IsFromGitLab(answer) && (answer.status == 401 || answer.status == 403);
-}
-
-std::string MintBody(const MintSpec& spec) {
-  JsonWriter json;
-  json.Object([&] {
-    json.Field("name", spec.name);
-    json.Field("description", spec.description);
-    json.Array("scopes", [&] {
-      for (const std::string& scope : spec.scopes) json.Item(scope);
-    });
-    json.Field("expires_at", FormatDate(spec.expires_at));
-    if (spec.target.kind == TargetKind::kProject) json.Field("access_level", spec.access_level);
-  });
-  return json.Take();
-}
 
 TargetFacts FactsOf(const Target& target, const UpstreamProject& project) {
   TargetFacts facts;
@@ -101,9 +75,7 @@ class HttpGitLab final : public GitLab {
     ApiRequest request;
     request.operation = "mint";
     request.method = "POST";
-    request.path = spec.target.kind == TargetKind::kUser
-                       ? "/users/" + SegmentOf(spec.target) + "/personal_access_tokens"
-                       : "/projects/" + SegmentOf(spec.target) + "/access_tokens";
+    request.path = MintPath(spec.target);
     request.body = MintBody(spec);
     request.once = true;
     request.send_before = std::min(intent.committed() + kSendWindow, call.deadline());
@@ -163,7 +135,7 @@ class HttpGitLab final : public GitLab {
       if (!project.ok()) co_return project.status();
       if (!IsOk(*project)) co_return false;
     }
-    const absl::StatusOr<HttpAnswer> token = co_await Get(call, "get_token", PathOf(ref, by_id));
+    const absl::StatusOr<HttpAnswer> token = co_await Get(call, "get_token", TokenPath(ref, by_id));
     if (!token.ok()) co_return token.status();
     if (!IsNotFound(*token)) co_return false;
     if (!by_id) {
@@ -194,17 +166,7 @@ class HttpGitLab final : public GitLab {
       }
       by_project = of_project && (!admin.ok() || !*admin);
     }
-    std::string path =
-        by_project ? "/projects/" + SegmentOf(query.target) + "/access_tokens?" : "/personal_access_tokens?";
-    path += query.active_only ? "state=active" : "revoked=false";
-    if (!query.search.empty()) path += "&search=" + PercentEncode(query.search);
-    if (query.created_after.has_value()) {
-      path += "&created_after=" + PercentEncode(FormatRfc3339(*query.created_after));
-    }
-    // A project's own list knows no user_id; there it is compared below.
-    if (query.user_id != 0 && !by_project) path += "&user_id=" + std::to_string(query.user_id);
-    if (query.limit > 0) path += "&sort=created_asc";
-    path += "&per_page=100&page=";
+    const std::string path = TokenListPath(query, by_project);
     const std::size_t most = query.limit > 0 ? static_cast<std::size_t>(query.limit) : SIZE_MAX;
 
     std::vector<UpstreamToken> tokens;
@@ -318,7 +280,7 @@ class HttpGitLab final : public GitLab {
                       "the issuer file holds a project or group access token (of " + facts.username +
                           "), which GitLab does not let make tokens; use one of an administrator or a service account");
     }
-    absl::StatusOr<HttpAnswer> settings = co_await Get(call, "issuer", "/application/settings");
+    absl::StatusOr<HttpAnswer> settings = co_await GetSettings(call);
     std::optional<UpstreamSettings> known;
     const bool is_from_gitlab = settings.ok() && IsFromGitLab(*settings);
     if (is_from_gitlab && settings->status == 200) known = ParseSettings(std::move(settings->body));
@@ -343,11 +305,6 @@ class HttpGitLab final : public GitLab {
   std::optional<UpstreamTime> Time() const override { return exchange_->time(); }
 
  private:
-  static std::string PathOf(const UpstreamRef& ref, bool by_id) {
-    if (by_id) return "/personal_access_tokens/" + std::to_string(ref.token_id);
-    return "/projects/" + SegmentOf(ref.target) + "/access_tokens/" + std::to_string(ref.token_id);
-  }
-
   Task<absl::StatusOr<HttpAnswer>> Get(CallContext call, std::string operation, std::string path) {
     ApiRequest request;
     request.operation = std::move(operation);
@@ -356,11 +313,15 @@ class HttpGitLab final : public GitLab {
     return exchange_->Send(std::move(call), std::move(request));
   }
 
+  Task<absl::StatusOr<HttpAnswer>> GetSettings(CallContext call) {
+    return Get(call.Until(exchange_->Boot() + kRightsTimeout), "issuer", "/application/settings");
+  }
+
   Task<Ended<Deleted>> Delete(CallContext call, UpstreamRef ref, bool by_id) {
     ApiRequest request;
     request.operation = "revoke";
     request.method = "DELETE";
-    request.path = PathOf(ref, by_id);
+    request.path = TokenPath(ref, by_id);
     const absl::StatusOr<HttpAnswer> answer = co_await exchange_->Send(call.Detached(), std::move(request));
     if (!answer.ok()) co_return Refused{answer.status()};
     if (answer->status == 204 && IsFromGitLab(*answer)) co_return Deleted{};
@@ -370,7 +331,7 @@ class HttpGitLab final : public GitLab {
   }
 
   Task<absl::StatusOr<std::optional<UpstreamToken>>> GetBy(CallContext call, UpstreamRef ref, bool by_id) {
-    absl::StatusOr<HttpAnswer> answer = co_await Get(call, "get_token", PathOf(ref, by_id));
+    absl::StatusOr<HttpAnswer> answer = co_await Get(call, "get_token", TokenPath(ref, by_id));
     if (!answer.ok()) co_return answer.status();
     if (IsOk(*answer)) {
       std::optional<UpstreamToken> token = ParseToken(std::move(answer->body));
@@ -401,7 +362,7 @@ class HttpGitLab final : public GitLab {
   // By a GET that is an administrator's alone. What it says is remembered for IsProbablyAdmin.
   Task<absl::StatusOr<bool>> IsAdminNow(CallContext call) {
     const std::uint64_t generation = exchange_->issuer_generation();
-    const absl::StatusOr<HttpAnswer> settings = co_await Get(std::move(call), "issuer", "/application/settings");
+    const absl::StatusOr<HttpAnswer> settings = co_await GetSettings(std::move(call));
     if (!settings.ok()) co_return settings.status();
     const bool admin = IsOk(*settings);
     if (!admin && !SaysMayNot(*settings)) co_return exchange_->Failure(*settings);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <future>
 #include <memory>
 #include <string>
 #include <variant>
@@ -94,6 +95,41 @@ TEST_F(MaintainerTest, ANewAdministratorFindsATokenWhoseBotLeftItsProjectAtOnce)
     EXPECT_EQ(EndOf(adapter_->Run(gitlab().Revoke({}, ref))), "DONE");
     EXPECT_FALSE(IsLive(token.id));
   }
+}
+
+// Both halves of a confirmation are asked for with one credential: another one may see less.
+TEST_F(MaintainerTest, ACredentialThatChangesInBetweenConfirmsNothing) {
+  const std::int64_t anna = sim_->AddUser({.username = "anna"});
+  sim_->AddProjectMember(project_, anna, 40);
+  const std::string annas = sim_->AddToken({.user_id = anna, .expires_at = "2099-01-01"}).secret;
+  const UpstreamRef absent{ProjectTarget(project_), 77, 99'999};
+  ASSERT_TRUE(*adapter_->Run(gitlab().ConfirmNotFound({}, absent)));
+  sim_->ClearRequests();
+  Fault slow;
+  slow.delay_after = std::chrono::hours(1);
+  sim_->Plan(std::move(slow).On("GET", "/access_tokens/77$"));
+  std::future<absl::StatusOr<bool>> confirmed = adapter_->Start(gitlab().ConfirmNotFound({}, absent));
+  ASSERT_TRUE(sim_->WaitForRequests(1, "GET", "/access_tokens/77$"));
+  adapter_->WriteIssuer(annas);
+  while (adapter_->Run(gitlab().CheckIssuer(adapter_->Within(seconds(30))))->user_id != anna) {
+    ASSERT_EQ(confirmed.wait_for(std::chrono::milliseconds(100)), std::future_status::timeout);
+  }
+  sim_->AdvanceClock(std::chrono::hours(1));
+  const absl::StatusOr<bool> answer = confirmed.get();
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_FALSE(*answer);
+  EXPECT_TRUE(*adapter_->Run(gitlab().ConfirmNotFound({}, absent)));
+}
+
+// A firewall that drops what goes to the administrator's routes: the rest of the call's time is for what needs none.
+TEST_F(MaintainerTest, ASettingsRouteThatHangsStopsNoConfirmation) {
+  Fault hangs;
+  hangs.delay_before = std::chrono::hours(24);
+  sim_->Plan(std::move(hangs).On("GET", "/application/settings$", -1));
+  const auto confirmed =
+      adapter_->Run(gitlab().ConfirmNotFound(adapter_->Within(seconds(30)), {ProjectTarget(project_), 77, 99'999}));
+  ASSERT_TRUE(confirmed.ok()) << confirmed.status();
+  EXPECT_TRUE(*confirmed);
 }
 
 // The other way round: what needs no administrator goes on without.
