@@ -17,6 +17,7 @@
 #include "server/gitlab/slots.h"
 #include "server/identity/bearer_verifier.h"
 #include "server/ledger/sqlite_ledger.h"
+#include "server/rpc/grpc_log.h"
 #include "server/rpc/server.h"
 #include "server/telemetry/http_door.h"
 #include "server/telemetry/metrics.h"
@@ -84,6 +85,11 @@ RpcServerOptions RpcOptionsOf(const ServerConfig& config, Log& log) {
   return options;
 }
 
+// The log goes before gRPC's threads do.
+struct GrpcLogStopper {
+  ~GrpcLogStopper() { StopGrpcLog(); }
+};
+
 }  // namespace
 
 EndSignals::EndSignals() {
@@ -103,6 +109,8 @@ int EndSignals::Wait(Log& log) const {
 }
 
 absl::Status Serve(const ServerConfig& config, const EndSignals& signals, Log& log, const Seams& seams) {
+  RouteGrpcLog(log);
+  const GrpcLogStopper stopper;
   Metrics metrics;
   WarnOfDanger(config, metrics, log);
   SystemRandom random;
@@ -110,6 +118,20 @@ absl::Status Serve(const ServerConfig& config, const EndSignals& signals, Log& l
   EventLoop loop;
   const std::unique_ptr<Clock> other_clock = seams.clock ? seams.clock(loop, loop) : nullptr;
   Clock& clock = other_clock != nullptr ? *other_clock : loop;
+  // A large policy takes a second to read and compile: a thread apart does it, and no call and no expiry waits for it.
+  EventLoop policy_loop;
+  PolicyFile policies(config.policy_file, {config.allow_admin_targets}, policy_loop, metrics, log);
+  // The HTTP endpoints answer from the beginning: the process is live while the ledger is opened and the policy is
+  // read.
+  std::atomic<bool> serving = false;
+  std::atomic<bool> draining = false;
+  absl::StatusOr<std::unique_ptr<HttpDoor>> door = HttpDoor::Open(config.http_address, metrics, [&]() -> absl::Status {
+    if (draining) return absl::UnavailableError("draining");
+    if (!serving) return absl::UnavailableError("starting: ledger and policy are being loaded");
+    return policies.ready();
+  });
+  if (!door.ok()) return door.status();
+  log.Info("http endpoints open", {{"http", AddressWithPort(config.http_address, (*door)->port())}});
   absl::StatusOr<std::unique_ptr<Ledger>> ledger =
       OpenSqliteLedger({config.sqlite_file, config.broker, config.gitlab.settle}, loop, clock, random, metrics);
   if (!ledger.ok()) return ledger.status();
@@ -121,21 +143,15 @@ absl::Status Serve(const ServerConfig& config, const EndSignals& signals, Log& l
                      loop, clock, slots, metrics, log);
   if (!gitlab.ok()) return gitlab.status();
   if (seams.gitlab) gitlab = seams.gitlab(*std::move(gitlab));
-  PolicyFile policies(config.policy_file, {config.allow_admin_targets}, clock, metrics, log);
-  policies.LoadAtStart();
   Broker broker({loop, clock, random, **ledger, **gitlab, slots, policies, metrics, log},
                 {config.broker, config.gitlab.name, config.gitlab.settle});
   const std::unique_ptr<BearerVerifier> bearers = OpenVerifier(config.issuers, loop, clock, random, metrics, log);
 
-  std::atomic<bool> draining = false;
-  absl::StatusOr<std::unique_ptr<HttpDoor>> door = HttpDoor::Open(config.http_address, metrics, [&]() -> absl::Status {
-    if (draining) return absl::UnavailableError("draining");
-    return policies.ready();
-  });
-  if (!door.ok()) return door.status();
+  policies.LoadAtStart();
   absl::StatusOr<std::unique_ptr<RpcServer>> server =
       RpcServer::Start(RpcOptionsOf(config, log), {broker, policies, clock, metrics, log, bearers.get()});
   if (!server.ok()) return server.status();
+  serving = true;
   policies.Start();
   broker.StartLifecycle();
   log.Info("serving", {{"grpc", AddressWithPort(config.grpc_address, (*server)->port())},

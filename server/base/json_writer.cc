@@ -34,6 +34,14 @@ std::size_t SequenceLength(std::string_view text) {
   return length;
 }
 
+// U+0085, U+2028 and U+2029 end a line for some readers, though JSON allows them in a text.
+const char* EscapeOfLineEnd(std::string_view character) {
+  if (character == "\xc2\x85") return "\\u0085";
+  if (character == "\xe2\x80\xa8") return "\\u2028";
+  if (character == "\xe2\x80\xa9") return "\\u2029";
+  return nullptr;
+}
+
 }  // namespace
 
 void JsonWriter::Separate() {
@@ -78,6 +86,8 @@ void JsonWriter::Quoted(std::string_view value) {
       text_ += "\\u00";
       text_ += kHex[c >> 4];
       text_ += kHex[c & 15];
+    } else if (const char* const escaped = EscapeOfLineEnd(value.substr(0, length)); escaped != nullptr) {
+      text_ += escaped;
     } else {
       text_ += value.substr(0, length);
     }

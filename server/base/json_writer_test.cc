@@ -40,6 +40,18 @@ TEST(JsonWriterTest, AnyBytesGiveValidJson) {
   EXPECT_EQ(nlohmann::json::parse(json.Take())["text"], good);
 }
 
+TEST(JsonWriterTest, NoTextEndsALine) {
+  JsonWriter json;
+  json.Object([&] {
+    json.Field("text",
+               "a\nb\rc\xc2\x85"
+               "d\xe2\x80\xa8"
+               "e\xe2\x80\xa9"
+               "f\xe2\x80\xaa");
+  });
+  EXPECT_EQ(json.Take(), "{\"text\":\"a\\nb\\u000dc\\u0085d\\u2028e\\u2029f\xe2\x80\xaa\"}");
+}
+
 TEST(JsonWriterTest, JsonStaysWhatItWas) {
   JsonWriter inner;
   inner.Object([&] { inner.Field("a", 1); });

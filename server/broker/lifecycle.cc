@@ -137,6 +137,7 @@ Task<void> Lifecycle::CountTokens() {
   parts_.metrics.SetParked(counts->parked);
   parts_.metrics.SetUpstreamRestored(parts_.ledger.UpstreamRestored());
   ReportSkew();
+  parts_.metrics.SetLogLinesDropped(parts_.log.dropped());
 }
 
 void Lifecycle::ReportSkew() {

@@ -1,10 +1,12 @@
 #include "server/policy/compile_callers.h"
 
+#include <algorithm>
 #include <string>
-#include <unordered_map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/policy/affix_index.h"
+#include "server/policy/identity_index.h"
 #include "server/policy/identity_overlap.h"
 #include "server/policy/policy_fault.h"
 
@@ -13,7 +15,7 @@ namespace {
 
 namespace pb = config::v1;
 
-// Each open identity is compared with all others.
+// An open identity may have to be compared with many others.
 constexpr int kMostOpenIdentities = 4096;
 
 absl::StatusOr<TextPattern> ParsePattern(PatternKind kind, const std::string& text, const std::string& at) {
@@ -105,85 +107,71 @@ absl::StatusOr<CallerRule> CompileCaller(const pb::CallerRule& caller, const std
   return out;
 }
 
-// Finds callers that one peer could both be. Literal identities meet only their equals.
-class Overlaps {
- public:
-  absl::Status Add(const CallerRule& caller, const IdentityRule& identity, const std::string& at) {
-    const Entry entry{&caller, &identity};
-    const std::vector<std::string> keys = KeysOf(identity);
-    const bool is_open = keys.empty();
-    for (const Entry& other : is_open ? all_ : open_) {
-      if (absl::Status bad = Compare(entry, other, at); !bad.ok()) return bad;
-    }
-    for (const std::string& key : keys) {
-      for (const Entry& other : by_key_[key]) {
-        if (absl::Status bad = Compare(entry, other, at); !bad.ok()) return bad;
-      }
-      by_key_[key].push_back(entry);
-    }
-    all_.push_back(entry);
-    if (is_open) open_.push_back(entry);
-    if (open_.size() > kMostOpenIdentities) {
-      return PolicyFault(
-          at, "more than " + std::to_string(kMostOpenIdentities) + " identities with captures, '*' or without sub");
-    }
-    return absl::OkStatus();
-  }
+// Whether the identity has something open by which it could meet many others.
+bool IsOpen(const IdentityRule& identity) {
+  if (identity.certificate.has_value() && !identity.certificate->is_literal()) return true;
+  if (!identity.jwt.has_value()) return false;
+  return !identity.jwt->subject.has_value() || !identity.jwt->subject->is_literal();
+}
 
- private:
+// An error if one peer could be two callers.
+absl::Status CheckOverlaps(const std::vector<CallerRule>& callers) {
   struct Entry {
     const CallerRule* caller;
-    const IdentityRule* identity;
+    std::string at;
   };
-
-  // Where identities meet that can overlap with this one, unless they are open; none: it is open itself.
-  static std::vector<std::string> KeysOf(const IdentityRule& identity) {
-    std::vector<std::string> keys;
-    if (identity.certificate.has_value()) {
-      if (!identity.certificate->is_literal()) return {};
-      keys.push_back("certificate " + identity.certificate->text());
+  std::vector<Entry> entries;
+  std::vector<const IdentityRule*> identities;
+  int open = 0;
+  for (std::size_t i = 0; i < callers.size(); ++i) {
+    for (std::size_t j = 0; j < callers[i].identities.size(); ++j) {
+      const std::string at = ItemOf("callers", static_cast<int>(i)) + ".identities";
+      entries.push_back({&callers[i], ItemOf(at, static_cast<int>(j))});
+      identities.push_back(&callers[i].identities[j]);
+      if (!IsOpen(*identities.back()) || ++open <= kMostOpenIdentities) continue;
+      return PolicyFault(entries.back().at, "more than " + std::to_string(kMostOpenIdentities) +
+                                                " identities with captures, '*' or without sub");
     }
-    if (identity.jwt.has_value()) {
-      if (!identity.jwt->subject.has_value() || !identity.jwt->subject->is_literal()) return {};
-      keys.push_back("jwt " + identity.jwt->issuer + ' ' + identity.jwt->subject->text());
+  }
+  IdentityIndex index(identities);
+  for (int i = 0; i < static_cast<int>(entries.size()); ++i) {
+    const Entry& entry = entries[static_cast<std::size_t>(i)];
+    for (const int before : index.FindBefore(i)) {
+      const Entry& other = entries[static_cast<std::size_t>(before)];
+      if (entry.caller == other.caller) continue;
+      const std::optional<std::string> both =
+          FindOverlap({entry.caller->name, *identities[static_cast<std::size_t>(i)]},
+                      {other.caller->name, *identities[static_cast<std::size_t>(before)]});
+      if (!both.has_value()) continue;
+      return PolicyFault(entry.at, "the caller " + InQuotes(other.caller->name.text()) +
+                                       " has an identity that matches the same: " + InQuotes(*both));
     }
-    return keys;
   }
+  return absl::OkStatus();
+}
 
-  static absl::Status Compare(const Entry& one, const Entry& other, const std::string& at) {
-    if (one.caller == other.caller) return absl::OkStatus();
-    const std::optional<std::string> both =
-        FindOverlap({one.caller->name, *one.identity}, {other.caller->name, *other.identity});
-    if (!both.has_value()) return absl::OkStatus();
-    return PolicyFault(at, "the caller " + InQuotes(other.caller->name.text()) +
-                               " has an identity that matches the same: " + InQuotes(*both));
-  }
-
-  std::vector<Entry> all_, open_;
-  std::unordered_map<std::string, std::vector<Entry>> by_key_;
-};
+TextEdges EdgesOf(const CallerName& name) {
+  return name.is_template() ? TextEdges::Open(name.parts().front().text, name.last_text())
+                            : TextEdges::Literal(name.text());
+}
 
 absl::Status CheckNames(const std::vector<CallerRule>& callers) {
-  std::unordered_map<std::string_view, std::size_t> known;
-  std::vector<std::size_t> templates;
+  AffixIndex index;
+  for (std::size_t i = 0; i < callers.size(); ++i) index.Add(EdgesOf(callers[i].name), static_cast<int>(i));
+  index.Finish();
   for (std::size_t i = 0; i < callers.size(); ++i) {
     const CallerName& name = callers[i].name;
     const std::string at = ItemOf("callers", static_cast<int>(i)) + ".name";
-    if (!known.emplace(name.text(), i).second) return PolicyFault(at, "a second caller " + InQuotes(name.text()));
-    const auto check = [&](std::size_t other) {
-      if (!name.MayEqual(callers[other].name)) return absl::OkStatus();
-      return PolicyFault(at, "could be the same name as " + InQuotes(callers[other].name.text()) +
-                                 " makes; a name is the owner of its tokens");
-    };
-    if (name.is_template()) {
-      for (std::size_t other = 0; other < i; ++other) {
-        if (absl::Status bad = check(other); !bad.ok()) return bad;
-      }
-      templates.push_back(i);
-    } else {
-      for (const std::size_t other : templates) {
-        if (absl::Status bad = check(other); !bad.ok()) return bad;
-      }
+    std::vector<int> others;
+    index.Find(EdgesOf(name), callers.size() + 1, &others);
+    std::sort(others.begin(), others.end());
+    for (const int each : others) {
+      if (each >= static_cast<int>(i)) break;
+      const CallerName& other = callers[static_cast<std::size_t>(each)].name;
+      if (name.text() == other.text()) return PolicyFault(at, "a second caller " + InQuotes(name.text()));
+      if (!name.MayEqual(other)) continue;
+      return PolicyFault(
+          at, "could be the same name as " + InQuotes(other.text()) + " makes; a name is the owner of its tokens");
     }
   }
   return absl::OkStatus();
@@ -199,13 +187,7 @@ absl::StatusOr<std::vector<CallerRule>> CompileCallers(const pb::Policy& source)
     out.push_back(*std::move(caller));
   }
   if (absl::Status bad = CheckNames(out); !bad.ok()) return bad;
-  Overlaps overlaps;
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    for (std::size_t j = 0; j < out[i].identities.size(); ++j) {
-      const std::string at = ItemOf(ItemOf("callers", static_cast<int>(i)) + ".identities", static_cast<int>(j));
-      if (absl::Status bad = overlaps.Add(out[i], out[i].identities[j], at); !bad.ok()) return bad;
-    }
-  }
+  if (absl::Status bad = CheckOverlaps(out); !bad.ok()) return bad;
   return out;
 }
 

@@ -36,11 +36,14 @@ struct Side {
   std::string_view before, after;
   int unknown = -1;  // None: the segment is `before`.
 
+  bool operator==(const Side&) const = default;
   int literal() const { return static_cast<int>(before.size() + after.size()); }
 };
 
 struct Equation {
   Side left, right;
+
+  bool operator==(const Equation&) const = default;
 };
 
 // The classes of positions that must hold one character.
@@ -49,6 +52,7 @@ class Positions {
   int Add(const Characters& may_take) {
     parents_.push_back(static_cast<int>(parents_.size()));
     may_take_.push_back(may_take);
+    possible_ = possible_ && may_take.any();
     return parents_.back();
   }
   int Find(int at) {
@@ -61,13 +65,10 @@ class Positions {
     if (a == b) return;
     parents_[b] = a;
     may_take_[a] &= may_take_[b];
+    possible_ = possible_ && may_take_[a].any();
   }
-  bool possible() {
-    for (int i = 0; i < static_cast<int>(parents_.size()); ++i) {
-      if (may_take_[Find(i)].none()) return false;
-    }
-    return true;
-  }
+  // Whether every class has a character left.
+  bool possible() const { return possible_; }
   char Choose(int at) {
     const Characters& left = may_take_[Find(at)];
     for (int each = 'x'; each <= 'z'; ++each) {
@@ -81,6 +82,7 @@ class Positions {
  private:
   std::vector<int> parents_;
   std::vector<Characters> may_take_;
+  bool possible_ = true;
 };
 
 class Overlap {
@@ -126,7 +128,11 @@ bool Overlap::Add(const TextPattern& left, const TextPattern& right) {
       continue;
     }
     if (a.before.compare(0, begin, b.before, 0, begin) != 0) return false;
-    equations_.push_back({SideOf(left_, false, left.kind(), a), SideOf(right_, true, right.kind(), b)});
+    Equation equation{SideOf(left_, false, left.kind(), a), SideOf(right_, true, right.kind(), b)};
+    // A pattern may say the same in many segments.
+    if (std::find(equations_.begin(), equations_.end(), equation) == equations_.end()) {
+      equations_.push_back(std::move(equation));
+    }
   }
   return true;
 }
@@ -234,8 +240,10 @@ bool Overlap::TryLength(int root, int length, const std::vector<const Equation*>
       if (j == 0) starts.emplace(i, at);
     }
   }
-  for (const Equation* each : equations) Align(*each, starts, length, positions);
-  if (!positions.possible()) return false;
+  for (const Equation* each : equations) {
+    Align(*each, starts, length, positions);
+    if (!positions.possible()) return false;
+  }
   for (const auto& [i, start] : starts) {
     std::string text;
     for (int j = 0; j < length + unknowns_[i].offset; ++j) text += positions.Choose(start + j);

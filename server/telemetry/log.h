@@ -37,6 +37,8 @@ class Log {
   // False if what is written at this level goes nowhere: then whatever is dear need not be put together.
   virtual bool Writes(LogLevel) const { return true; }
   virtual void Write(LogLevel level, std::string_view event, Fields fields) = 0;
+  // The number of lines that were dropped because nobody took them.
+  virtual std::uint64_t dropped() const { return 0; }
 
   void Trace(std::string_view event, Fields fields = {}) { Write(LogLevel::kTrace, event, fields); }
   void Debug(std::string_view event, Fields fields = {}) { Write(LogLevel::kDebug, event, fields); }
@@ -45,8 +47,12 @@ class Log {
   void Error(std::string_view event, Fields fields = {}) { Write(LogLevel::kError, event, fields); }
 };
 
-// Writes to standard error, through spdlog.
+// Writes to standard error, through spdlog, on a thread that no caller waits for. A reader that stops reading, or a
+// full disk, holds nothing up: at most 8192 lines wait, older ones are dropped and counted, and a line reports their
+// number when the reader is back. The destructor waits a second at most for what is queued.
 std::unique_ptr<Log> MakeStderrLog(LogLevel lowest);
+// The same to another descriptor, which stays open.
+std::unique_ptr<Log> MakeLog(LogLevel lowest, int descriptor);
 // Drops everything; for tests that do not look.
 Log& NullLog();
 

@@ -165,6 +165,9 @@ struct Metrics::Families {
   Gauge& certificate_end =
       GaugeFamily("tokenbroker_certificate_expire_time_seconds", "When the server's own certificate ends, unix time.")
           .Add({});
+  Counter& log_lines_dropped =
+      CounterFamily("tokenbroker_log_lines_dropped_total", "Log lines that were dropped because nobody took them.")
+          .Add({});
   Gauge& policy_loaded =
       GaugeFamily("tokenbroker_policy_loaded", "1 while a policy is in force, 0 while all is denied.").Add({});
   Counter& policy_load_failures =
@@ -315,6 +318,12 @@ void Metrics::SetFilesGood(std::string_view files, bool good, WallTime now) {
 
 void Metrics::SetCertificateEnd(WallTime end) {
   families_->certificate_end.Set(static_cast<double>(MicrosOf(end)) / 1e6);
+}
+
+void Metrics::SetLogLinesDropped(std::uint64_t lines) {
+  Counter& counter = families_->log_lines_dropped;
+  const double more = static_cast<double>(lines) - counter.Value();
+  if (more > 0) counter.Increment(more);
 }
 
 void Metrics::PolicyRefused() { families_->policy_load_failures.Increment(); }

@@ -75,6 +75,8 @@ class Metrics {
   void SetFilesGood(std::string_view files, bool good, WallTime now);
   // tokenbroker_certificate_expire_time_seconds (unix): of the server's own.
   void SetCertificateEnd(WallTime end);
+  // tokenbroker_log_lines_dropped_total: because nobody took them.
+  void SetLogLinesDropped(std::uint64_t lines);
   // tokenbroker_upstream_restored
   void SetUpstreamRestored(bool restored);
   // tokenbroker_reconcile_walks_total{outcome}: done, failed; tokenbroker_reconcile_walk_time_seconds (unix, its

@@ -58,6 +58,7 @@ std::vector<Row> MeasureAll(const Plan& plan) {
   rows.push_back(SimulatorRow(plan.burst));
   Say("decisions and claims");
   Append(rows, PolicyRows(plan.span));
+  Append(rows, CompileRows(plan.span));
   Append(rows, RecogniseRows(plan.span));
   rows.push_back(ClaimRow(plan.due, plan.span));
   return rows;

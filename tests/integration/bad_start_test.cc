@@ -55,7 +55,7 @@ INSTANTIATE_TEST_SUITE_P(
          [](House& h) { WriteFileOrDie(h.path("issuer"), h.issuer_secret() + "\nx\n"); },
          {"issuer", "line"}},
         {"ControlInIssuer",
-         [](House& h) { WriteFileOrDie(h.path("issuer"), h.issuer_secret() + "\t\n"); },
+         [](House& h) { WriteFileOrDie(h.path("issuer"), h.issuer_secret() + "\x1b\n"); },
          {"issuer", "control character"}},
         {"NoCertificate", [](House& h) { unlink(h.path("server.pem").c_str()); }, {"server.pem"}},
         {"OtherKey",

@@ -230,7 +230,10 @@ std::optional<int> House::RunBrokerToItsEnd() {
 std::string House::output() const { return broker_ == nullptr ? "" : broker_->output(); }
 
 std::string House::grpc_address() const { return LogLine(output(), "serving").value("grpc", ""); }
-std::string House::http_address() const { return LogLine(output(), "serving").value("http", ""); }
+std::string House::http_address() const {
+  const auto line = LogLine(output(), "http endpoints open");
+  return line.is_null() ? "" : line.value("http", "");
+}
 
 std::string House::Fetch(const std::string& where, int* status) const {
   std::string body;

@@ -65,6 +65,8 @@ class House {
 
   // Writes the files and starts the broker; waits until it serves. False if it ended instead: see output().
   bool StartBroker();
+  // Writes the files and starts the broker, and waits for nothing.
+  void Launch();
   // SIGTERM, and waits for the end.
   std::optional<int> StopBroker();
   // SIGKILL.
@@ -75,7 +77,7 @@ class House {
   std::string output() const;
 
   std::string grpc_address() const;
-  std::string http_address() const;
+  std::string http_address() const;  // Known before the broker serves.
   // The body of GET http://<side door><path>; empty if it did not answer.
   std::string Fetch(const std::string& path, int* status = nullptr) const;
 
@@ -91,7 +93,6 @@ class House {
 
  private:
   void WriteFiles();
-  void Launch();
 
   std::string folder_;
   std::unique_ptr<gitlab_sim::GitLabSim> gitlab_;

@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
 #include <fstream>
 
 #include "tests/integration/broker_process.h"
@@ -75,6 +78,65 @@ TEST(PolicyChangeTest, TheDifferenceIsForetoldAndTheViolationsAreRevoked) {
   EXPECT_EQ(UseToken(house.gitlab().url() + "/api/v4/user", lost->secret.Reveal()), 401);
   EXPECT_EQ(UseToken(house.gitlab().url() + "/api/v4/user", kept->secret.Reveal()), 200);
   EXPECT_EQ(house.StopBroker(), 0) << house.output();
+}
+
+// `policy` with so many roles that it takes a while to read.
+std::string Enlarged(const std::string& policy) {
+  std::string roles;
+  for (int i = 0; i < 12'000; ++i) {
+    roles += "  spare" + std::to_string(i) +
+             ":\n    - verbs: [create]\n      instance: main\n      targets:\n        - project: acme/spare" +
+             std::to_string(i) + "\n      scopes: [read_repository]\n      max_access_level: 20\n      max_ttl: 1h\n";
+  }
+  std::string large = policy;
+  return large.insert(large.find("roles:\n") + 7, roles);
+}
+
+TEST(PolicyChangeTest, ALargePolicyHoldsUpNeitherProbesNorCalls) {
+  House house;
+  const std::string small = house.policy();
+  house.policy() = Enlarged(small);
+  house.Launch();
+  // The process is live while it reads its policy, and not ready.
+  EXPECT_TRUE(Eventually([&] { return !house.http_address().empty(); }));
+  int live = 0;
+  int ready = 0;
+  EXPECT_TRUE(Eventually([&] {
+    house.Fetch("/readyz", &ready);
+    house.Fetch("/livez", &live);
+    return ready != 0;
+  }));
+  EXPECT_EQ(ready, 503);
+  EXPECT_EQ(live, 200);
+  ASSERT_TRUE(Eventually([&] {
+    house.Fetch("/readyz", &ready);
+    return ready == 200;
+  })) << house.output();
+
+  // The time that the policy takes is measured beside it, by the same code in another process.
+  const auto began = std::chrono::steady_clock::now();
+  const Finished lint =
+      RunProcess({std::string(std::getenv("TOKENCTL")), "policy", "lint", house.path("policy.yaml")}, {});
+  const auto takes = std::chrono::steady_clock::now() - began;
+  ASSERT_EQ(lint.exit_code, 0) << lint.error;
+  const auto client = house.Client();
+  std::ofstream(house.path("new.yaml")) << Enlarged(small) << "# changed\n";
+  std::filesystem::rename(house.path("new.yaml"), house.path("policy.yaml"));
+  auto longest = std::chrono::steady_clock::duration::zero();
+  const auto loads = [&] {
+    const std::string text = house.output();
+    std::size_t count = 0;
+    for (std::size_t at = text.find("policy loaded"); at != text.npos; at = text.find("policy loaded", at + 1)) ++count;
+    return count;
+  };
+  EXPECT_TRUE(Eventually([&] {
+    const auto start = std::chrono::steady_clock::now();
+    const auto page = client->List({}, DeadlineIn(seconds(30)));
+    longest = std::max(longest, std::chrono::steady_clock::now() - start);
+    EXPECT_TRUE(page.ok()) << page.status();
+    return loads() == 2;
+  }));
+  EXPECT_LT(longest, takes / 2);
 }
 
 }  // namespace
