@@ -77,6 +77,21 @@ TEST_F(ConfirmationTest, AProjectsRouteConfirmsNothingForAnAdministrator) {
   EXPECT_FALSE(IsLive(token));
 }
 
+// To the reconciler, too, the 404 of a project's route says nothing while the bot exists.
+TEST_F(ConfirmationTest, ATokenWhoseBotLeftItsProjectStaysActive) {
+  gitlab_.set_issuer_is_admin(false);
+  StartJobs();
+  const Token token = Make(ProjectToken());
+  Pass(settle_, seconds(10));
+  gitlab_.RemoveMember(token.upstream_id);
+  Pass(minutes(30), seconds(10));
+  EXPECT_EQ(StateOf(token.id), TokenState::kActive);
+  EXPECT_TRUE(IsLive(token));
+  gitlab_.Forget(token.upstream_id);  // Its bot user is gone as well.
+  Pass(minutes(30), seconds(10));
+  EXPECT_EQ(StateOf(token.id), TokenState::kRevoked);
+}
+
 // A machine that was suspended wakes with a wrong clock while GitLab cannot be reached.
 TEST_F(ConfirmationTest, AStepOfOurClockConfirmsNoMidnight) {
   StartJobs();

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "server/base/error.h"
+#include "server/base/net_text.h"
 #include "server/domain/expiry.h"
 #include "server/gitlab/answer.h"
 #include "server/gitlab/bot_name.h"
@@ -24,27 +25,11 @@ constexpr int kSpareConnections = 8;
 // A question for the credential's rights that has no response by then leaves time for what needs none of them.
 constexpr Duration kRightsTimeout = seconds(10);
 
-// "127.0.0.1", not "127.0.0.1.example.com".
-bool IsLoopback(const std::string& url) {
-  std::string_view host = std::string_view(url).substr(url.find("//") + 2);
-  host = host.substr(0, host.find_first_of("/?#"));
-  if (host.find('@') != std::string_view::npos) return false;
-  if (host.starts_with("[::1]")) return true;
-  host = host.substr(0, host.find(':'));
-  if (host == "localhost") return true;
-  return host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string_view::npos;
-}
-
 absl::Status NotSupported(TargetKind kind) {
   return Error(absl::StatusCode::kFailedPrecondition, "TARGET_KIND_NOT_SUPPORTED",
                "token.target: this broker does not make " + std::string(NameOf(kind)) + " tokens yet")
       .Field("token.target", "must be a user or a project")
       .Precondition("TARGET_KIND", std::string(NameOf(kind)), "only users and projects are supported");
-}
-
-absl::Status NeedsAdministrator() {
-  return Error(absl::StatusCode::kFailedPrecondition, "ISSUER_NOT_ALLOWED",
-               "the issuer is no administrator (any more): it cannot list everybody's tokens");
 }
 
 bool IsSupported(TargetKind kind) { return kind == TargetKind::kUser || kind == TargetKind::kProject; }
@@ -162,7 +147,10 @@ class HttpGitLab final : public GitLab {
       const absl::StatusOr<bool> admin = co_await IsAdminNow(call);
       if (query.whole_instance) {
         if (!admin.ok()) co_return admin.status();
-        if (!*admin) co_return NeedsAdministrator();
+        if (!*admin) {
+          co_return Error(absl::StatusCode::kFailedPrecondition, "ISSUER_NOT_ALLOWED",
+                          "the issuer is no administrator (any more): it cannot list everybody's tokens");
+        }
       }
       by_project = of_project && (!admin.ok() || !*admin);
     }
@@ -280,7 +268,7 @@ class HttpGitLab final : public GitLab {
                       "the issuer file holds a project or group access token (of " + facts.username +
                           "), which GitLab does not let make tokens; use one of an administrator or a service account");
     }
-    absl::StatusOr<HttpAnswer> settings = co_await GetSettings(call);
+    absl::StatusOr<HttpAnswer> settings = co_await GetSoon(call, "/application/settings");
     std::optional<UpstreamSettings> known;
     const bool is_from_gitlab = settings.ok() && IsFromGitLab(*settings);
     if (is_from_gitlab && settings->status == 200) known = ParseSettings(std::move(settings->body));
@@ -293,7 +281,7 @@ class HttpGitLab final : public GitLab {
       facts.is_admin = issuer_->is_admin;
       facts.max_lifetime_days = issuer_->max_lifetime_days;
     }
-    absl::StatusOr<HttpAnswer> metadata = co_await Get(call, "issuer", "/metadata");
+    absl::StatusOr<HttpAnswer> metadata = co_await GetSoon(call, "/metadata");
     if (metadata.ok() && IsOk(*metadata)) {
       facts.gitlab_version = Presentable(ParseVersion(std::move(metadata->body)).value_or(""), "");
     }
@@ -313,8 +301,9 @@ class HttpGitLab final : public GitLab {
     return exchange_->Send(std::move(call), std::move(request));
   }
 
-  Task<absl::StatusOr<HttpAnswer>> GetSettings(CallContext call) {
-    return Get(call.Until(exchange_->Boot() + kRightsTimeout), "issuer", "/application/settings");
+  // What a firewall may close, and what most calls can do without.
+  Task<absl::StatusOr<HttpAnswer>> GetSoon(CallContext call, std::string path) {
+    return Get(call.Until(exchange_->Boot() + kRightsTimeout), "issuer", std::move(path));
   }
 
   Task<Ended<Deleted>> Delete(CallContext call, UpstreamRef ref, bool by_id) {
@@ -362,7 +351,7 @@ class HttpGitLab final : public GitLab {
   // By a GET that is an administrator's alone. What it says is remembered for IsProbablyAdmin.
   Task<absl::StatusOr<bool>> IsAdminNow(CallContext call) {
     const std::uint64_t generation = exchange_->issuer_generation();
-    const absl::StatusOr<HttpAnswer> settings = co_await GetSettings(std::move(call));
+    const absl::StatusOr<HttpAnswer> settings = co_await GetSoon(std::move(call), "/application/settings");
     if (!settings.ok()) co_return settings.status();
     const bool admin = IsOk(*settings);
     if (!admin && !SaysMayNot(*settings)) co_return exchange_->Failure(*settings);
@@ -386,7 +375,7 @@ absl::StatusOr<std::unique_ptr<GitLab>> MakeHttpGitLab(const HttpGitLabOptions& 
   curl.proxy = options.proxy;
   curl.plain_http = options.url.starts_with("http://");
   curl.max_connections = options.max_connections + kSpareConnections;
-  if (curl.plain_http && !IsLoopback(options.url)) {
+  if (curl.plain_http && !UrlProblem(options.url).empty()) {
     return absl::InvalidArgumentError("gitlab.url: must be https, except on loopback");
   }
   std::string url = options.url;
