@@ -1,5 +1,6 @@
 #include "tests/crash/compare.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -35,6 +36,10 @@ class Comparison {
       by_name_[row.name()] = &row;
       if (row.upstream().id() != 0) by_upstream_[row.upstream().id()] = &row;
     }
+    for (const TokenView& token : picture.upstream) {
+      if (token.previous_id != 0) parent_[token.id] = token.previous_id;
+      if (token.live) live_.insert(token.id);
+    }
   }
 
   void Always() {
@@ -44,6 +49,9 @@ class Comparison {
       if (row == nullptr) Add("I1: no row for", token, nullptr);
       const v1::Token* own = Find(by_upstream_, token.id);
       if (own != nullptr && IsFinal(*own)) Add("I2: alive, but its row is closed:", token, own);
+      const v1::Token* origin = own == nullptr ? OriginOf(token.id) : nullptr;
+      if (origin != nullptr && IsFinal(*origin))
+        Add("I2: a descendant is alive, but the row is closed:", token, origin);
     }
     std::set<std::string> active_requests;
     for (const Delivered& each : picture_.delivered) Check(each, active_requests);
@@ -53,18 +61,19 @@ class Comparison {
   void Settled() {
     for (const TokenView& token : picture_.upstream) {
       const v1::Token* row = Find(by_name_, RowNameOf(token.name));
-      if (!token.live || row == nullptr || token.created_at > TimeOf(row->create_time()) + kSettle) continue;
+      const TimePoint made = token.created_at - picture_.clock_difference;
+      if (!token.live || row == nullptr || made > TimeOf(row->create_time()) + kSettle) continue;
       const v1::Token* own = Find(by_upstream_, token.id);
-      if (own == nullptr) Add("an orphan outlived the look at settle:", token, row);
+      if (own == nullptr && OriginOf(token.id) == nullptr) Add("an orphan outlived the look at settle:", token, row);
     }
   }
 
   void Quiet() {
-    std::set<std::int64_t> live;
     for (const TokenView& token : picture_.upstream) {
       if (!token.live) continue;
-      live.insert(token.id);
       const v1::Token* own = Find(by_upstream_, token.id);
+      // What a holder made of an ACTIVE token is reported, and ends with it.
+      if (own == nullptr) own = OriginOf(token.id);
       if (own == nullptr) {
         Add("I1: in quiet, no row has", token, nullptr);
       } else if (own->state() != v1::TOKEN_STATE_ACTIVE) {
@@ -72,7 +81,7 @@ class Comparison {
       }
     }
     for (const v1::Token& row : picture_.rows) {
-      if (row.state() == v1::TOKEN_STATE_ACTIVE && !live.contains(row.upstream().id())) {
+      if (row.state() == v1::TOKEN_STATE_ACTIVE && !IsLineLive(row.upstream().id())) {
         Add("I4: ACTIVE, but dead at GitLab: " + Text(row));
       }
       if (row.state() == v1::TOKEN_STATE_PENDING || row.state() == v1::TOKEN_STATE_REVOKING) {
@@ -88,6 +97,22 @@ class Comparison {
   static const v1::Token* Find(const std::map<Key, const v1::Token*>& rows, const Key& key) {
     const auto found = rows.find(key);
     return found == rows.end() ? nullptr : found->second;
+  }
+
+  // The row of the token that holders made this one of, in however many steps; null if nobody did.
+  const v1::Token* OriginOf(std::int64_t id) const {
+    for (auto parent = parent_.find(id); parent != parent_.end(); parent = parent_.find(parent->second)) {
+      const v1::Token* row = Find(by_upstream_, parent->second);
+      if (row != nullptr) return row;
+    }
+    return nullptr;
+  }
+
+  bool IsLineLive(std::int64_t id) const {
+    if (live_.contains(id)) return true;
+    const auto is_child = [id](const auto& each) { return each.second == id; };
+    const auto child = std::find_if(parent_.begin(), parent_.end(), is_child);
+    return child != parent_.end() && IsLineLive(child->first);
   }
 
   static std::string Text(const v1::Token& row) {
@@ -119,7 +144,8 @@ class Comparison {
     if (made == nullptr || made->id != row->upstream().id()) {
       return Add("the delivered secret is not that of the row's token: " + Text(*row));
     }
-    const bool over = picture_.now >= TimeOf(row->expire_time()) - std::chrono::seconds(1);
+    const TimePoint now = picture_.now - picture_.clock_difference;
+    const bool over = now >= TimeOf(row->expire_time()) - std::chrono::seconds(1);
     if (!each.may_be_ended && !over && !(made->live && row->state() == v1::TOKEN_STATE_ACTIVE)) {
       Add("ended, though nobody asked and its time had not come: " + Text(*row));
     }
@@ -128,6 +154,8 @@ class Comparison {
   const Picture& picture_;
   std::map<std::string, const v1::Token*> by_name_;
   std::map<std::int64_t, const v1::Token*> by_upstream_;
+  std::map<std::int64_t, std::int64_t> parent_;  // Of what a holder made by rotating.
+  std::set<std::int64_t> live_;
   std::vector<std::string> out_;
 };
 

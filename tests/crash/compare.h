@@ -1,6 +1,7 @@
 #pragma once
 // GitLab's truth against the ledger's: what must hold at any time, and what must hold once all is quiet.
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -14,15 +15,17 @@ struct Delivered {
   std::string name;  // "tokens/{id}"
   std::string secret;
   std::string request_id;
-  bool may_be_ended = false;  // A revocation, or a repeat of its request, was tried.
+  bool self_extending = false;
+  bool may_be_ended = false;  // A revocation, a repeat of its request or a rotation by its holder was tried.
   bool revoke_acknowledged = false;
 };
 
 struct Picture {
-  gitlab_sim::TimePoint now;
+  gitlab_sim::TimePoint now;                    // By GitLab's clock.
   std::vector<gitlab_sim::TokenView> upstream;  // Everything that bears the broker's marker.
   std::vector<v1::Token> rows;
   std::vector<Delivered> delivered;
+  std::chrono::seconds clock_difference{0};  // GitLab's clock is ahead of the broker's by so much.
 };
 
 enum class Moment {

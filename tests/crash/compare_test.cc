@@ -129,5 +129,34 @@ TEST_F(CompareTest, InQuietWhatLivesIsWhatIsActiveAndNothingIsUnderWay) {
   EXPECT_THAT(Differences(picture_, Moment::kQuiet), ElementsAre(StartsWith("I4: ACTIVE, but dead")));
 }
 
+TEST_F(CompareTest, WhatAHolderMadeOfItsTokenBelongsToTheRow) {
+  delivered().may_be_ended = true;
+  TokenView descendant = token();
+  descendant.id = 9;
+  descendant.previous_id = 8;
+  descendant.secret = "u";
+  TokenView between = token();
+  between.id = 8;
+  between.previous_id = 7;
+  between.secret = "t";
+  between.live = token().live = false;
+  picture_.upstream = {token(), between, descendant};
+  for (const Moment moment : {Moment::kAny, Moment::kSettled, Moment::kQuiet}) {
+    EXPECT_THAT(Differences(picture_, moment), IsEmpty());
+  }
+  row().set_state(v1::TOKEN_STATE_REVOKED);
+  EXPECT_THAT(Differences(picture_, Moment::kAny), ElementsAre(StartsWith("I2: a descendant is alive")));
+}
+
+TEST_F(CompareTest, TimesAreComparedByOneClock) {
+  picture_.clock_difference = minutes(10);
+  token().live = false;
+  row().set_state(v1::TOKEN_STATE_REVOKING);
+  picture_.now = kMade + minutes(65);
+  EXPECT_THAT(Differences(picture_, Moment::kAny), ElementsAre(StartsWith("ended, though nobody asked")));
+  picture_.now = kMade + minutes(70);
+  EXPECT_THAT(Differences(picture_, Moment::kAny), IsEmpty());
+}
+
 }  // namespace
 }  // namespace tokenbroker

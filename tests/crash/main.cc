@@ -5,9 +5,10 @@
 //   I2  none of them has a row in REVOKED or EXPIRED;
 //   I3  a revocation that was acknowledged never leads back to ACTIVE;
 //   I4  in quiet, what lives is exactly what is ACTIVE;
-// and that what was handed out lives until its time, that nothing of what GitLab applied within `settle` outlives the
-// look at `settle`, that a request_id has one ACTIVE token, and that a caller never hears UNAVAILABLE from the broker
-// once a POST has left.
+// all of them by upstream id, where what a holder made of its token by rotating it belongs to that token's row; and
+// that what was handed out lives until its time, that nothing of what GitLab applied within `settle` outlives the look
+// at `settle`, that a request_id has one ACTIVE token, and that a caller never hears UNAVAILABLE from the broker once a
+// POST has left.
 //
 //   dev/crash-test --runs 100 --seed 1      runs 1 to 100
 //   dev/crash-test --runs 1 --seed 17       run 17 again
@@ -16,6 +17,10 @@
 // moves, so that nobody ever waits for real, and crash points on both sides of each verb of its ports. It is SIGKILLed,
 // and loses then what it has not synced as in a power cut, or stopped for longer than every timeout, and so is it at
 // random times.
+//
+// Drawn as well: a maintainer's credential; a clock of GitLab's that differs by seconds or ten minutes; a replica that
+// lags by id; responses of a proxy without GitLab's mark, successes among them, whose clock is ten days ahead; and
+// tokens that may rotate themselves, with holders who do.
 //
 // A run is drawn from its number alone (scenario.h). Its first crash is at the point whose turn it is, so that as many
 // runs as there are points visit each. A point at which no crash has struck by then has up to three runs more; if it is

@@ -8,6 +8,7 @@
 #include "client/call_error.h"
 #include "tests/crash/compare.h"
 #include "tests/crash/world.h"
+#include "tests/gitlab_sim/raw_client.h"
 
 namespace tokenbroker {
 namespace {
@@ -43,6 +44,9 @@ bool EndsUnknown(const Act& act) {
     case Trouble::kTruncated:
     case Trouble::kBadGateway:
     case Trouble::kLateAct:
+    case Trouble::kProxySuccess:
+    case Trouble::kProxyRedirect:
+    case Trouble::kProxyForbids:
       return true;
     default:
       return act.down;
@@ -52,7 +56,7 @@ bool EndsUnknown(const Act& act) {
 class Run {
  public:
   Run(const Scenario& scenario, const std::string& broker, const std::string& plant)
-      : scenario_(scenario), world_(broker, plant, scenario.administrator) {}
+      : scenario_(scenario), world_(broker, plant, scenario) {}
 
   Outcome Play() {
     try {
@@ -88,6 +92,9 @@ class Run {
       case Act::Kind::kWait:
         world_.Step(act.wait);
         break;
+      case Act::Kind::kExtend:
+        Extend();
+        break;
     }
     world_.Rest();
     world_.End();
@@ -96,6 +103,7 @@ class Run {
   void Create(const Act& act) {
     v1::Token spec =
         act.project ? ProjectTokenSpec("acme/payments", act.ttl) : UserTokenSpec(world_.house().demo_user(), act.ttl);
+    if (act.self_extending) spec.add_scopes("api");
     attempts_.push_back({std::move(spec), RequestId(scenario_.seed, attempts_.size())});
     Send(act, attempts_.size() - 1);
   }
@@ -123,6 +131,8 @@ class Run {
     delivered.name = made->token.name();
     delivered.secret = std::string(made->secret.Reveal());
     delivered.request_id = attempt.request_id;
+    delivered.self_extending =
+        std::find(attempt.spec.scopes().begin(), attempt.spec.scopes().end(), "api") != attempt.spec.scopes().end();
     delivered_.push_back(std::move(delivered));
   }
 
@@ -154,6 +164,18 @@ class Run {
     if (revoked->state() == v1::TOKEN_STATE_ACTIVE) Differ("I3: revoked, but answered as ACTIVE: " + name);
   }
 
+  // The holder of the newest token that was delivered and can extend itself does so.
+  void Extend() {
+    for (auto held = delivered_.rbegin(); held != delivered_.rend(); ++held) {
+      if (held->secret.empty() || !held->self_extending) continue;
+      held->may_be_ended = true;
+      gitlab_sim::RawClient client(gitlab_sim::PortOf(world_.gitlab().url()));
+      client.Send("POST", "/api/v4/personal_access_tokens/self/rotate",
+                  {{"PRIVATE-TOKEN", held->secret}, {"Content-Type", "application/json"}}, "{}");
+      return;
+    }
+  }
+
   std::vector<v1::Token> Rows(bool show_closed) {
     world_.Revive();
     absl::StatusOr<std::vector<v1::Token>> rows = world_.client().ListAll(show_closed, DeadlineIn(kShortCall));
@@ -173,6 +195,7 @@ class Run {
     picture.upstream = world_.gitlab().TokensNamed("[tb:");
     picture.upstream.resize(before);  // By id, that is by time.
     picture.delivered = delivered_;
+    picture.clock_difference = scenario_.clock_difference;
     for (std::string& each : Differences(picture, moment)) Differ(std::move(each));
   }
 

@@ -169,9 +169,10 @@ Act Any(Dice& dice) {
 }
 
 std::string_view NameOf(Trouble trouble) {
-  static constexpr std::array<std::string_view, 14> kNames = {
-      "none",        "closed",   "acted-closed", "acted-reset", "twice-closed", "truncated", "answer-twice",
-      "bad-gateway", "late-act", "slow",         "too-slow",    "refused",      "throttled", "inactive"};
+  static constexpr std::array<std::string_view, 17> kNames = {
+      "none",         "closed",      "acted-closed",  "acted-reset",    "twice-closed", "truncated",
+      "answer-twice", "bad-gateway", "late-act",      "slow",           "too-slow",     "refused",
+      "throttled",    "inactive",    "proxy-success", "proxy-redirect", "proxy-forbids"};
   return kNames[static_cast<std::size_t>(trouble)];
 }
 
@@ -184,6 +185,7 @@ std::string Describe(const Act& act) {
   switch (act.kind) {
     case Act::Kind::kCreate:
       out = std::string("create ") + (act.project ? "project" : "user") + Seconds("ttl", act.ttl);
+      if (act.self_extending) out += " self-extending";
       break;
     case Act::Kind::kRepeat:
       out = "repeat " + std::to_string(act.which);
@@ -193,6 +195,9 @@ std::string Describe(const Act& act) {
       break;
     case Act::Kind::kWait:
       out = "wait" + Seconds("for", act.wait);
+      break;
+    case Act::Kind::kExtend:
+      out = "extend";
       break;
   }
   for (const auto& [name, trouble] :
@@ -212,6 +217,40 @@ std::string Describe(const Act& act) {
 
 }  // namespace
 
+// What a proxy says instead of GitLab, and what holders do with tokens that extend themselves. By dice of its own, so
+// that the rest of a scenario does not depend on it.
+void AddProxiesAndHolders(Dice& dice, Scenario& scenario) {
+  std::vector<Act> acts;
+  for (Act& act : scenario.acts) {
+    // An act with a crash leads to a point, which these would miss.
+    if (!act.crash.has_value()) {
+      const Trouble proxy = dice.Of({Trouble::kProxySuccess, Trouble::kProxyRedirect, Trouble::kProxyForbids});
+      if (act.post == Trouble::kNone && dice.OneIn(8)) act.post = proxy;
+      if (act.del == Trouble::kNone && dice.OneIn(4)) act.del = proxy;
+      if (act.get == Trouble::kNone && dice.OneIn(8)) act.get = proxy;
+    }
+    const bool create = act.kind == Act::Kind::kCreate;
+    if (create) act.self_extending = dice.OneIn(4);
+    const bool extend = create && act.self_extending && dice.OneIn(2);
+    acts.push_back(std::move(act));
+    if (!extend) continue;
+    Act holder;
+    holder.kind = Act::Kind::kExtend;
+    acts.push_back(std::move(holder));
+  }
+  scenario.acts = std::move(acts);
+}
+
+// Clocks that differ within what a create tolerates, and a replica that lags where that keeps no request from the
+// point.
+void AddClocksAndLag(Dice& dice, std::string_view point, Scenario& scenario) {
+  if (dice.OneIn(3)) scenario.clock_difference = dice.Of({seconds(-600), seconds(-4), seconds(4), seconds(600)});
+  const bool by_id = point.starts_with("repeat") || point.starts_with("revoke") || point.starts_with("expiry") ||
+                     point.find(".delete:") != std::string_view::npos ||
+                     point.find(".death:") != std::string_view::npos;
+  if (!by_id && dice.OneIn(4)) scenario.by_id_lag = seconds(1 + dice.Below(60));
+}
+
 Scenario Draw(std::uint64_t seed) {
   Dice dice(seed);
   Scenario scenario;
@@ -228,11 +267,16 @@ Scenario Draw(std::uint64_t seed) {
   const std::size_t more = 1 + dice.Below(4);
   for (std::size_t i = 0; i < more; ++i) scenario.acts.push_back(Any(dice));
   for (Act& act : scenario.acts) act.project = act.project || !scenario.administrator;
+  Dice others(~seed);
+  AddClocksAndLag(others, kPoints[point], scenario);
+  AddProxiesAndHolders(others, scenario);
   return scenario;
 }
 
 std::string Describe(const Scenario& scenario) {
   std::string out = scenario.administrator ? "" : "maintainer";
+  if (scenario.clock_difference != seconds(0)) out += Seconds("gitlab_ahead_by", scenario.clock_difference);
+  if (scenario.by_id_lag != seconds(0)) out += Seconds("by_id_lag", scenario.by_id_lag);
   for (const Act& act : scenario.acts) out += (out.empty() ? "" : " | ") + Describe(act);
   return out;
 }

@@ -27,6 +27,10 @@ enum class Trouble {
   kRefused,      // Nothing happens; GitLab's own 400.
   kThrottled,    // Nothing happens; 429.
   kInactive,     // It happens; the answer says that the token is not active.
+  // Nothing happens; something in front of GitLab responds, without GitLab's mark and with a clock ten days ahead:
+  kProxySuccess,
+  kProxyRedirect,
+  kProxyForbids,
 };
 
 struct Crash {
@@ -45,10 +49,12 @@ struct Act {
     kRepeat,  // Of an earlier create's request_id.
     kRevoke,  // Of one of the newest tokens.
     kWait,    // Time passes.
+    kExtend,  // The holder of the newest token that can extend itself rotates it at GitLab.
   };
   Kind kind = Kind::kWait;
   bool project = false;               // kCreate: for a project, else for a user.
   std::chrono::seconds ttl{0};        // kCreate
+  bool self_extending = false;        // kCreate: the token may rotate itself.
   std::chrono::seconds deadline{20};  // Of the call.
   std::size_t which = 0;              // kRepeat, kRevoke: 0 is the newest.
   std::chrono::seconds wait{0};       // kWait
@@ -63,6 +69,8 @@ struct Act {
 struct Scenario {
   std::uint64_t seed = 0;
   bool administrator = true;  // The issuer; else a maintainer of the project, and there are no tokens for users.
+  std::chrono::seconds clock_difference{0};  // GitLab's clock is ahead of the broker's by so much.
+  std::chrono::seconds by_id_lag{0};         // GitLab's routes with a token's id come from a replica so far behind.
   std::vector<Act> acts;
 };
 

@@ -20,10 +20,18 @@ constexpr char kDeletePath[] = "access_tokens/[0-9]+$";
 constexpr char kListPath[] = "access_tokens$";
 constexpr char kGetTarget[] = "access_tokens([?]|/[0-9])";
 
+// What stands in front of GitLab has a clock of its own.
+constexpr std::chrono::hours kProxyAhead(24 * 10);
 constexpr int kMaintainer = 40;
 constexpr int kNoMember = 0;
 
-Fault FaultFor(Trouble trouble, seconds apply_delay) {
+// Of a proxy that says that all is well: an empty list, a token without an id, nothing.
+Fault ProxySuccess(std::string_view method) {
+  if (method == "DELETE") return Fault::Proxy(204, "", kProxyAhead);
+  return method == "POST" ? Fault::Proxy(201, "{}", kProxyAhead) : Fault::Proxy(200, "[]", kProxyAhead);
+}
+
+Fault FaultFor(std::string_view method, Trouble trouble, seconds apply_delay) {
   Fault fault;
   switch (trouble) {
     case Trouble::kNone:
@@ -69,6 +77,12 @@ Fault FaultFor(Trouble trouble, seconds apply_delay) {
       fault.replace = R"("active":true)";
       fault.replace_with = R"("active":false)";
       break;
+    case Trouble::kProxySuccess:
+      return ProxySuccess(method);
+    case Trouble::kProxyRedirect:
+      return Fault::Proxy(302, "", kProxyAhead);
+    case Trouble::kProxyForbids:
+      return Fault::Proxy(403, "<html>Forbidden</html>", kProxyAhead);
   }
   return fault;
 }
@@ -80,14 +94,20 @@ std::string ReplaceOnce(std::string text, const std::string& from, const std::st
 
 }  // namespace
 
-World::World(const std::string& broker, const std::string& plant, bool administrator)
-    : control_(MapControl(house_.path("control"))), administrator_(administrator) {
+World::World(const std::string& broker, const std::string& plant, const Scenario& scenario)
+    : control_(MapControl(house_.path("control"))), administrator_(scenario.administrator) {
+  gitlab().AdvanceClock(scenario.clock_difference);
+  gitlab_sim::Settings settings = gitlab().settings();
+  settings.by_id_lag = scenario.by_id_lag;
+  gitlab().set_settings(settings);
   issuer_user_ = gitlab().TokensNamed("broker").front().user_id;
-  gitlab().SetAdmin(issuer_user_, administrator);
+  gitlab().SetAdmin(issuer_user_, administrator_);
   SetSight(true);
   control_.point = kPointCount;
   house_.command() = {broker, "--control", house_.path("control"), "--plant", plant};
   house_.policy() = ReplaceOnce(house_.policy(), "max_ttl: 8h", "max_ttl: 720h");
+  house_.policy() =
+      ReplaceOnce(house_.policy(), "scopes: [read_user,", "self_extending: true\n      scopes: [api, read_user,");
 }
 
 World::~World() {
@@ -138,7 +158,7 @@ void World::Rest() {
 
 void World::Plan(const char* method, const char* path, Trouble trouble, seconds apply_delay) {
   if (trouble == Trouble::kNone) return;
-  gitlab().Plan(FaultFor(trouble, apply_delay).On(method, path));
+  gitlab().Plan(FaultFor(method, trouble, apply_delay).On(method, path));
   if (trouble == Trouble::kSlow) Await(method, path, seconds(31));
   if (trouble == Trouble::kTooSlow) Await(method, path, seconds(101));
 }
@@ -152,7 +172,7 @@ void World::Begin(const Act& act) {
   struck_ = killed_ = false;
   control_.fired = 0;
   if (act.crash.has_value()) Arm(*act.crash);
-  if (act.down) gitlab().Plan(FaultFor(Trouble::kClosed, seconds(0)).On("", "", -1));
+  if (act.down) gitlab().Plan(FaultFor("", Trouble::kClosed, seconds(0)).On("", "", -1));
   Plan("POST", kPostPath, act.post, act.apply_delay);
   Plan("DELETE", kDeletePath, act.del, act.apply_delay);
   Plan("GET", kGetTarget, act.get, act.apply_delay);

@@ -27,9 +27,9 @@ struct Misbehaviour {
 // Used on one thread. Members throw Misbehaviour.
 class World {
  public:
-  // `broker`: the program, with the planted fault of this name. The issuer is an administrator or a maintainer of the
-  // project.
-  World(const std::string& broker, const std::string& plant, bool administrator);
+  // `broker`: the program, with the planted fault of this name. Who the credential belongs to, the clocks and the lag
+  // are the scenario's.
+  World(const std::string& broker, const std::string& plant, const Scenario& scenario);
   ~World();
 
   gitlab_sim::GitLabSim& gitlab() { return house_.gitlab(); }
