@@ -7,11 +7,14 @@
 // are lost, slow, carried out late or twice; rejections, redirects, 429, and responses of something in front of GitLab,
 // successes among them, with a Date of its own; 201s that are not what was asked for; a replica that lags by id; bots
 // that lose their membership; holders who rotate, use or lose their token, and repeat their request all the same; one
-// target whose routes hang, fail, reject or do not list for hours.
+// target whose routes hang, fail, reject or do not list for hours. On demand (`--also`): a gale (gale.h), in which a
+// target hangs while its caller has much to do there and nobody else may feel it; steps of a broker's clock by hours;
+// lists that lag.
 //
 // Checked are the invariants I1 to I4 by upstream id (invariants.h), and what is promised about time, use and numbers
-// (promises.h): how late and how early a token ends, that a credential in use survives a repeat, and the quotas. Faults
-// that a broker could have (planted.h) must be found: `--plant NAME` names the first seed that finds it.
+// (promises.h): how late and how early a token ends, that a credential in use survives a repeat, that a target in
+// trouble keeps no other from being compared with GitLab, and the quotas. Faults that a broker could have (planted.h)
+// must be found: `--plant NAME` names the first seed that finds it.
 
 #include <malloc.h>
 
@@ -32,8 +35,6 @@
 namespace tokenbroker::sim {
 namespace {
 
-constexpr int kMostShown = 10;
-
 struct Totals {
   std::mutex mutex;
   std::atomic<std::uint64_t> next{0};
@@ -41,20 +42,21 @@ struct Totals {
   std::uint64_t runs = 0;
   std::uint64_t failed = 0;
   std::uint64_t first_failed = UINT64_MAX;
+  std::uint64_t most_shown = 10;
   std::set<std::string> reached;
 };
 
-void RunSome(Totals& totals, Plant plant, bool trace) {
+void RunSome(Totals& totals, Plant plant, bool trace, Also also) {
   Lab lab;
   for (std::uint64_t seed = totals.next++; seed <= totals.last; seed = totals.next++) {
-    const RunResult result = RunOnce(lab, seed, plant, trace);
+    const RunResult result = RunOnce(lab, seed, plant, trace, also);
     const std::lock_guard lock(totals.mutex);
     ++totals.runs;
     totals.reached.insert(result.reached.begin(), result.reached.end());
     std::fputs(result.trace.c_str(), stdout);
     if (result.wrong.empty()) continue;
     totals.first_failed = std::min(totals.first_failed, seed);
-    if (++totals.failed > kMostShown) continue;
+    if (++totals.failed > totals.most_shown) continue;
     std::printf("seed %llu:\n", static_cast<unsigned long long>(seed));
     for (const std::string& each : result.wrong) std::printf("  %s\n", each.c_str());
     std::fflush(stdout);
@@ -78,8 +80,15 @@ int Main(int argc, char** argv) {
   std::string plant_name;
   int jobs = 2;
   bool trace = false;
+  std::vector<std::string> also_names;
+  std::uint64_t show = 10;
+  Totals totals;
   app.add_option("--seeds", seeds, "A..B, both included");
   app.add_option("--jobs", jobs, "Threads")->check(CLI::Range(1, 64));
+  app.add_option("--show", show, "Print what so many seeds found at most");
+  app.add_option("--also", also_names, "Draw this as well: gale, host-clock, list-lag")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"gale", "host-clock", "list-lag"}));
   app.add_flag("--trace", trace, "Print what happens; one thread");
   app.add_option("--plant", plant_name, "Plant a fault that must be found; 'list' names them");
   CLI11_PARSE(app, argc, argv);
@@ -92,7 +101,11 @@ int Main(int argc, char** argv) {
     known = true;
   }
   if (plant_name == "list") return 0;
-  Totals totals;
+  totals.most_shown = show;
+  Also also;
+  for (const std::string& each : also_names) {
+    (each == "gale" ? also.gale : each == "list-lag" ? also.list_lag : also.host_clock) = true;
+  }
   std::uint64_t first = 0;
   if (!known || !ParseSeeds(seeds, &first, &totals.last)) {
     std::fputs("--seeds wants A..B with A <= B; --plant a name that --plant list shows\n", stderr);
@@ -104,7 +117,7 @@ int Main(int argc, char** argv) {
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
   const auto began = std::chrono::steady_clock::now();
   std::vector<std::thread> threads;
-  for (int i = trace ? 1 : jobs; i > 0; --i) threads.emplace_back([&] { RunSome(totals, plant, trace); });
+  for (int i = trace ? 1 : jobs; i > 0; --i) threads.emplace_back([&] { RunSome(totals, plant, trace, also); });
   for (std::thread& thread : threads) thread.join();
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
 

@@ -7,6 +7,7 @@
 #include "server/base/task_scope.h"
 #include "server/domain/expiry.h"
 #include "server/ledger/stored_rows.h"
+#include "tests/sim/planted_upstream.h"
 #include "tests/support/forwarding.h"
 
 namespace tokenbroker::sim {
@@ -147,6 +148,37 @@ class EndsLate final : public ForwardingLedger {
   }
 };
 
+// A boot clock that jumps with the host's wall clock.
+class ClockOfTheHost final : public Clock {
+ public:
+  ClockOfTheHost(Clock& real, const Host& host) : real_(real), host_(host), began_(host.clock_offset) {}
+  WallTime Now() const override { return real_.Now(); }
+  BootTime Boot() const override { return real_.Boot() + (host_.clock_offset - began_); }
+  std::unique_ptr<Timer> CallAt(BootTime when, absl::AnyInvocable<void()> wake) override {
+    return real_.CallAt(when - (host_.clock_offset - began_), std::move(wake));
+  }
+
+ private:
+  Clock& real_;
+  const Host& host_;
+  const Duration began_;
+};
+
+// With ClockOfTheHost: an intent's instant is still one of the adapter's clock.
+class IntentsByBootClock final : public ForwardingLedger {
+ public:
+  IntentsByBootClock(std::unique_ptr<Ledger> real, Clock& clock) : ForwardingLedger(std::move(real)), clock_(clock) {}
+  Task<absl::StatusOr<DurableIntent>> Begin(IntentSpec spec) override {
+    const BootTime began = clock_.Boot();
+    absl::StatusOr<DurableIntent> begun = co_await real().Begin(std::move(spec));
+    if (!begun.ok()) co_return begun.status();
+    co_return MakeIntent(begun->token(), began);
+  }
+
+ private:
+  Clock& clock_;
+};
+
 class AbsenceIsDeath final : public ForwardingGitLab {
  public:
   using ForwardingGitLab::ForwardingGitLab;
@@ -195,6 +227,9 @@ const std::vector<std::pair<Plant, std::string_view>>& Plants() {
       {Plant::kBelievesAnybody, "believes-anybody"},
       {Plant::kSupersedesUsed, "supersedes-used"},
       {Plant::kEndsLate, "ends-late"},
+      {Plant::kOneQueue, "one-queue"},
+      {Plant::kOneFailureEndsWalks, "one-failure-ends-walks"},
+      {Plant::kClockOfTheHost, "clock-of-the-host"},
   };
   return plants;
 }
@@ -218,12 +253,19 @@ std::unique_ptr<Ledger> WithPlant(Plant plant, std::unique_ptr<Ledger> real, Exe
       return std::make_unique<NotFoundTooEarly>(std::move(real));
     case Plant::kEndsLate:
       return std::make_unique<EndsLate>(std::move(real));
+    case Plant::kClockOfTheHost:
+      return std::make_unique<IntentsByBootClock>(std::move(real), clock);
     default:
       return real;
   }
 }
 
-std::unique_ptr<GitLab> WithPlant(Plant plant, std::unique_ptr<GitLab> real) {
+std::unique_ptr<Clock> ClockWithPlant(Plant plant, Clock& clock, const Host& host) {
+  if (plant != Plant::kClockOfTheHost) return nullptr;
+  return std::make_unique<ClockOfTheHost>(clock, host);
+}
+
+std::unique_ptr<GitLab> WithPlant(Plant plant, std::unique_ptr<GitLab> real, Executor& executor, Clock& clock) {
   switch (plant) {
     case Plant::kAbsenceIsDeath:
       return std::make_unique<AbsenceIsDeath>(std::move(real));
@@ -231,6 +273,10 @@ std::unique_ptr<GitLab> WithPlant(Plant plant, std::unique_ptr<GitLab> real) {
       return std::make_unique<UnknownIsRefused>(std::move(real));
     case Plant::kSupersedesUsed:
       return std::make_unique<SupersedesUsed>(std::move(real));
+    case Plant::kOneQueue:
+      return PlantOneQueue(std::move(real), executor, clock);
+    case Plant::kOneFailureEndsWalks:
+      return PlantOneFailureEndsWalks(std::move(real), clock);
     default:
       return real;
   }

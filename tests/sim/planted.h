@@ -11,6 +11,7 @@
 #include "server/base/executor.h"
 #include "server/gitlab/gitlab.h"
 #include "server/ledger/ledger.h"
+#include "tests/sim/process.h"
 
 namespace tokenbroker::sim {
 
@@ -31,6 +32,9 @@ enum class Plant {
   kBelievesAnybody,      // A success counts that GitLab did not write.
   kSupersedesUsed,       // A repeat replaces a credential that is in use.
   kEndsLate,             // What is due is seen to five hours later.
+  kOneQueue,             // Requests wait in one queue: a target that hangs holds everybody up.
+  kOneFailureEndsWalks,  // One target whose list fails ends the reconciler's walk.
+  kClockOfTheHost,       // The ledger's clock follows every step of the host's.
 };
 // In the order of the enum, without kNone.
 const std::vector<std::pair<Plant, std::string_view>>& Plants();
@@ -44,6 +48,8 @@ struct LedgerFile {
 // The port with the fault in it; the port itself if the fault is elsewhere.
 std::unique_ptr<Ledger> WithPlant(Plant plant, std::unique_ptr<Ledger> real, Executor& executor, Clock& clock,
                                   LedgerFile file);
-std::unique_ptr<GitLab> WithPlant(Plant plant, std::unique_ptr<GitLab> real);
+std::unique_ptr<GitLab> WithPlant(Plant plant, std::unique_ptr<GitLab> real, Executor& executor, Clock& clock);
+// The clock that the ledger is given; null: the process's own.
+std::unique_ptr<Clock> ClockWithPlant(Plant plant, Clock& clock, const Host& host);
 
 }  // namespace tokenbroker::sim

@@ -73,10 +73,11 @@ class Promises {
     if (!sky_.IsLive(token.upstream_id) || sky_.HadEnded(sky_.gitlab.token(token.upstream_id))) return;
     const std::optional<BootTime> fine = FineFor(token.target);
     if (!fine.has_value()) return;
-    BootTime due = end + server_.clock_spread();
+    BootTime due = end;
     const auto given_back = acknowledged_.find(token.id);
     if (given_back != acknowledged_.end()) due = std::min(due, given_back->second);
-    const BootTime last = std::max(due, *fine) + Patience(due, *fine, AnySelfExtending(token.scopes));
+    const BootTime last =
+        std::max(due, *fine) + Patience(due, *fine, AnySelfExtending(token.scopes)) + server_.clock_spread();
     if (now_ <= last) return;
     Say("late: " + who + " lives " + Seconds(now_ - due) + " after it was due, " + Seconds(now_ - last) +
         " more than may be");
@@ -139,6 +140,23 @@ class Promises {
 std::vector<std::string> BrokenPromises(const Sky& sky, const Server& server, const std::vector<TokenRecord>& rows,
                                         const Jobs& jobs, const FineSince& fine) {
   return Promises(sky, server, rows, jobs, fine).Run();
+}
+
+std::vector<std::string> NotReconciled(const Sky& sky, const Server& server, const std::vector<TokenRecord>& rows,
+                                       Duration within) {
+  std::vector<std::string> wrong;
+  const WallTime since = sky.world.Now() - within - server.clock_spread();
+  for (const TokenRecord& row : rows) {
+    const Token& token = row.token;
+    if (row.pending || token.state != TokenState::kActive) continue;
+    if (sky.weather.troubled.has_value() && sky.weather.troubled->Is(token.target)) continue;
+    // A maintainer's credential sees no users' tokens; what ended by hand is closed, and not seen.
+    if (!sky.is_admin() && token.target.kind == TargetKind::kUser) continue;
+    if (!sky.IsLive(token.upstream_id) || sky.removed_members.contains(token.upstream_id)) continue;
+    if (token.reconcile_time.has_value() && *token.reconcile_time >= since) continue;
+    wrong.push_back("reconcile: row " + token.id + " was not compared with GitLab while another target was in trouble");
+  }
+  return wrong;
 }
 
 std::vector<BootTime> EndsUntil(const Sky& sky, BootTime until) {

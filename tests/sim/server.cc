@@ -146,14 +146,15 @@ bool Server::Start() {
   process_ = std::make_unique<Process>(sky_.world, host_);
   slots_.emplace(*process_, *process_, lab_.metrics(), 8);
   const SqliteLedgerOptions options = OptionsFor(lab_.folder(), name_, disk_);
-  absl::StatusOr<std::unique_ptr<Ledger>> ledger =
-      OpenSqliteLedger(options, *process_, *process_, draw_, lab_.metrics());
+  ledger_clock_ = ClockWithPlant(plant_, *process_, host_);
+  absl::StatusOr<std::unique_ptr<Ledger>> ledger = OpenSqliteLedger(
+      options, *process_, ledger_clock_ == nullptr ? *process_ : *ledger_clock_, draw_, lab_.metrics());
   if (!ledger.ok()) {
     process_->Kill();
     return false;
   }
   ledger_ = WithPlant(plant_, *std::move(ledger), *process_, *process_, {options.path, options.vfs});
-  upstream_ = WithPlant(plant_, std::make_unique<Upstream>(sky_, *process_, name_, plant_));
+  upstream_ = WithPlant(plant_, std::make_unique<Upstream>(sky_, *process_, name_, plant_), *process_, *process_);
   const BrokerParts parts = {*process_, *process_,       draw_,          *ledger_, *upstream_,
                              *slots_,   lab_.policies(), lab_.metrics(), log_};
   BrokerOptions broker_options;
@@ -193,6 +194,7 @@ void Server::EndProcess() {
   broker_.reset();
   upstream_.reset();
   ledger_.reset();
+  ledger_clock_.reset();
   slots_.reset();
   process_.reset();
 }

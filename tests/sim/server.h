@@ -79,6 +79,7 @@ class Server {
   MemoryDisk disk_;
   std::unique_ptr<Process> process_;
   std::optional<Slots> slots_;
+  std::unique_ptr<Clock> ledger_clock_;  // Null: the process's.
   std::unique_ptr<Ledger> ledger_;
   std::unique_ptr<GitLab> upstream_;
   std::unique_ptr<Broker> broker_;

@@ -64,6 +64,7 @@ class Sky {
 
   // GitLab's clock from now on, beside the world's.
   void SetSkew(Duration skew);
+  Duration skew() const { return skew_; }
   WallTime GitLabNow() const { return world.Now() + skew_; }
   // GitLab's clock was once past this token's date: it had ended by the only clock that counts, and lives again only
   // because that clock was set back.

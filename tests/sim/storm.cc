@@ -5,6 +5,12 @@
 #include <utility>
 
 namespace tokenbroker::sim {
+namespace {
+
+// A step of a host's clock is followed when GitLab's time agrees with it so closely, or at the next start.
+constexpr Duration kClocksAgree = minutes(15);
+
+}  // namespace
 
 void Storm::DrawWeather() {
   Weather& weather = sky_.weather;
@@ -29,6 +35,7 @@ void Storm::DrawWeather() {
   }
   // A replica lags, up to the minute that GitLab takes for healthy.
   if (draw_.Percent(25)) sky_.gitlab.set_lag_by_id(draw_.Between(seconds(1), seconds(60)));
+  if (also_.list_lag && draw_.Percent(25)) sky_.gitlab.set_list_lag(draw_.Between(seconds(1), seconds(60)));
 }
 
 Duration Storm::Plan() {
@@ -40,7 +47,7 @@ Duration Storm::Plan() {
     for (int deaths = draw_.Below(4); deaths > 0; --deaths) PlanDeath(*server, length);
     if (draw_.Percent(20)) PlanStop(*server, length);
     if (draw_.Percent(20)) PlanDiskFault(*server, length);
-    if (draw_.Percent(15)) PlanClockStep(*server, length);
+    if (draw_.Percent(also_.host_clock ? 30 : 15)) PlanClockStep(*server, length);
   }
   if (draw_.Percent(25)) PlanSwitch("GitLab is down", &Weather::down, length);
   if (draw_.Percent(30)) PlanSwitch("the project is hidden", &Weather::project_hidden, length);
@@ -57,6 +64,15 @@ void Storm::Clear() {
   sky_.gitlab.set_lag_by_id(Duration(0));
   sky_.gitlab.set_list_lag(Duration(0));
   sky_.SetSkew(Duration(0));
+  if (draw_.Percent(50)) SetClocksRight();
+}
+
+void Storm::SetClocksRight() {
+  for (const std::unique_ptr<Server>& server : servers_) {
+    Duration& offset = server->host().clock_offset;
+    if (offset > minutes(3) || offset < -minutes(3)) offset = Duration(0);
+  }
+  NoteClocks();
 }
 
 void Storm::Begin(Server& server) {
@@ -105,13 +121,23 @@ void Storm::PlanDiskFault(Server& server, Duration length) {
              [&server] { server.disk().set_fault(MemoryDisk::Fault::kNone); });
 }
 
+// By minutes, or by hours; either way.
 void Storm::PlanClockStep(Server& server, Duration length) {
-  const Duration step = draw_.Between(-minutes(3), minutes(3));
+  const Duration most = !also_.host_clock || draw_.Percent(50) ? Duration(minutes(3)) : Duration(hours(12));
+  const Duration step = draw_.Between(-most, most);
   sky_.Later(draw_.Between(Duration(0), length), [this, &server, step] {
     sky_.note(server.name() + "'s clock steps by " + std::to_string(step.count() / 1'000'000) + " s");
     server.host().clock_offset += step;
-    server.NoteClock();
+    if (!also_.host_clock) server.NoteClock();
+    NoteClocks();
   });
+}
+
+void Storm::NoteClocks() {
+  for (const std::unique_ptr<Server>& server : servers_) {
+    const Duration apart = server->host().clock_offset - sky_.skew();
+    if (apart <= kClocksAgree && apart >= -kClocksAgree) server->NoteClock();
+  }
 }
 
 // By hours, either way, and back when the weather clears.
@@ -120,6 +146,7 @@ void Storm::PlanGitLabClockStep(Duration length) {
   sky_.Later(draw_.Between(Duration(0), length), [this, step] {
     sky_.note("GitLab's clock steps by " + std::to_string(step.count() / 1'000'000) + " s");
     sky_.SetSkew(step);
+    NoteClocks();
   });
 }
 

@@ -40,4 +40,11 @@ struct Weather {
   std::optional<TroubledTarget> troubled;
 };
 
+// What a run draws on demand only.
+struct Also {
+  bool gale = false;        // See gale.h.
+  bool host_clock = false;  // Steps of a broker's clock by hours, not by minutes alone.
+  bool list_lag = false;    // Lists come from a replica that is up to a minute behind.
+};
+
 }  // namespace tokenbroker::sim

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "server/base/time_text.h"
+#include "tests/sim/gale.h"
 #include "tests/sim/invariants.h"
 #include "tests/sim/promises.h"
 #include "tests/sim/storm.h"
@@ -33,8 +34,8 @@ class TraceLog final : public Log {
 
 class World {
  public:
-  World(Lab& lab, std::uint64_t seed, Plant plant, bool with_trace)
-      : draw_(seed), sky_(loop_, draw_), trace_log_(sky_), began_(loop_.Boot()) {
+  World(Lab& lab, std::uint64_t seed, Plant plant, bool with_trace, Also also)
+      : also_(also), draw_(seed), sky_(loop_, draw_), trace_log_(sky_), began_(loop_.Boot()) {
     sky_.note = [this, with_trace](const std::string& what) {
       if (with_trace) result_.trace += Stamp() + what + '\n';
     };
@@ -107,11 +108,13 @@ class World {
     Leap(seconds(200));  // The longest stop, and the longest that a start waits for.
     fine_.all = loop_.Boot();
     CheckAll(When::kAlways);
+    if (also_.gale && !sky_.weather.troubled.has_value() && draw_.Percent(25)) BlowGale();
     Leap(minutes(10));
     CheckAll(When::kSettled);
     Leap(hours(1));
     CheckAll(When::kSettled);
     Leap(hours(2));  // By now the last POST was carried out.
+    storm_.SetClocksRight();
     if (sky_.weather.troubled.has_value()) {
       CheckAll(When::kAlways);
       sky_.weather.troubled.reset();
@@ -122,6 +125,26 @@ class World {
     Leap(hours(1));
     loop_.Advance(seconds(10));  // The reconciler's walk.
     CheckAll(When::kQuiet);
+  }
+
+  void BlowGale() {
+    gale_ = std::make_unique<Gale>(sky_, draw_, *servers_.front());
+    const BootTime began = loop_.Boot();
+    gale_->Blow();
+    CheckAll(When::kAlways);
+    for (int walks = 0; walks < 2; ++walks) {
+      loop_.Jump(minutes(10));
+      loop_.Advance(minutes(2));  // A walk of the reconciler, with reads that hang.
+    }
+    CheckAll(When::kAlways);
+    const absl::StatusOr<std::vector<TokenRecord>> rows = servers_.front()->Rows();
+    for (const std::string& each :
+         NotReconciled(sky_, *servers_.front(), rows.value_or(std::vector<TokenRecord>()), loop_.Boot() - began)) {
+      result_.wrong.push_back(Stamp() + each);
+    }
+    gale_->Calm();
+    for (const std::string& each : gale_->wrong()) result_.wrong.push_back(Stamp() + each);
+    fine_.all = loop_.Boot();
   }
 
   // Nothing happens meanwhile but at the end, and where a token is due; then the broker has some seconds for it.
@@ -172,6 +195,7 @@ class World {
     }
   }
 
+  const Also also_;
   ManualLoop loop_;
   Draw draw_;
   Sky sky_;
@@ -180,15 +204,16 @@ class World {
   RunResult result_;
   bool maintainer_ = false;
   FineSince fine_;
+  std::unique_ptr<Gale> gale_;
   Jobs jobs_;
   Servers servers_;
-  Storm storm_{sky_, draw_, servers_, jobs_};
+  Storm storm_{sky_, draw_, servers_, jobs_, also_};
 };
 
 }  // namespace
 
-RunResult RunOnce(Lab& lab, std::uint64_t seed, Plant plant, bool with_trace) {
-  World world(lab, seed, plant, with_trace);
+RunResult RunOnce(Lab& lab, std::uint64_t seed, Plant plant, bool with_trace, Also also) {
+  World world(lab, seed, plant, with_trace, also);
   return world.Run();
 }
 

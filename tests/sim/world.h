@@ -18,6 +18,6 @@ struct RunResult {
   std::string trace;               // What happened, a line each, if it was asked for.
 };
 
-RunResult RunOnce(Lab& lab, std::uint64_t seed, Plant plant, bool with_trace);
+RunResult RunOnce(Lab& lab, std::uint64_t seed, Plant plant, bool with_trace, Also also = {});
 
 }  // namespace tokenbroker::sim
