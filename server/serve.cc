@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "server/base/agreed_clock.h"
 #include "server/base/event_loop.h"
 #include "server/base/random.h"
 #include "server/broker/broker.h"
@@ -85,6 +86,30 @@ RpcServerOptions RpcOptionsOf(const ServerConfig& config, Log& log) {
   return options;
 }
 
+// One warning for each step of the host's clock that is not followed, and a line when one is.
+AgreedClock::Report ClockReport(Metrics& metrics, Log& log) {
+  return [&metrics, &log, warned = Duration(0)](Duration difference, bool followed) mutable {
+    metrics.SetClockDifference(difference);
+    const auto seconds_of = [](Duration duration) { return static_cast<double>(duration.count()) / 1e6; };
+    if (followed) log.Warn("a step of the host's clock was followed: GitLab's clock agrees with it");
+    const Duration change = difference - warned;
+    if (difference == Duration(0)) {
+      warned = Duration(0);
+    } else if (change > seconds(1) || change < -seconds(1)) {
+      warned = difference;
+      log.Warn("the host's clock has stepped; it is followed when GitLab's clock agrees with it, or at the next start",
+               {{"difference_s", seconds_of(difference)}});
+    }
+  };
+}
+
+// What the comparison uses goes before the clock does.
+struct ClockStopper {
+  explicit ClockStopper(AgreedClock& the_clock) : clock(the_clock) {}
+  ~ClockStopper() { clock.Stop(); }
+  AgreedClock& clock;
+};
+
 // The log goes before gRPC's threads do.
 struct GrpcLogStopper {
   ~GrpcLogStopper() { StopGrpcLog(); }
@@ -117,7 +142,7 @@ absl::Status Serve(const ServerConfig& config, const EndSignals& signals, Log& l
   // From here down everything outlives what stands on it.
   EventLoop loop;
   const std::unique_ptr<Clock> other_clock = seams.clock ? seams.clock(loop, loop) : nullptr;
-  Clock& clock = other_clock != nullptr ? *other_clock : loop;
+  AgreedClock clock(other_clock != nullptr ? *other_clock : loop);
   // A large policy takes a second to read and compile: a thread apart does it, and no call and no expiry waits for it.
   EventLoop policy_loop;
   PolicyFile policies(config.policy_file, {config.allow_admin_targets}, policy_loop, metrics, log);
@@ -151,6 +176,8 @@ absl::Status Serve(const ServerConfig& config, const EndSignals& signals, Log& l
   absl::StatusOr<std::unique_ptr<RpcServer>> server =
       RpcServer::Start(RpcOptionsOf(config, log), {broker, policies, clock, metrics, log, bearers.get()});
   if (!server.ok()) return server.status();
+  clock.Start([&] { return ConfirmingUpstreamNow((*gitlab)->Time(), clock.Boot()); }, ClockReport(metrics, log));
+  const ClockStopper clock_stopper{clock};
   serving = true;
   policies.Start();
   broker.StartLifecycle();

@@ -65,7 +65,8 @@ std::shared_ptr<const Policy> MakePolicy() {
 
 }  // namespace
 
-BrokerTest::BrokerTest() {
+BrokerTest::BrokerTest(bool agreed_clock) {
+  if (agreed_clock) agreed_clock_ = std::make_unique<AgreedClock>(loop_);
   std::string folder = testing::TempDir() + "broker_XXXXXX";
   path_ = std::string(mkdtemp(folder.data())) + "/ledger.db";
   policies_.emplace(MakePolicy());
@@ -99,19 +100,23 @@ void BrokerTest::Stop() {
 }
 
 void BrokerTest::Open() {
-  slots_.emplace(loop_, loop_, metrics_, 64);
+  Clock& clock = agreed_clock_ != nullptr ? static_cast<Clock&>(*agreed_clock_) : loop_;
+  slots_.emplace(loop_, clock, metrics_, 64);
   absl::StatusOr<std::unique_ptr<Ledger>> ledger =
-      OpenSqliteLedger({path_, "tb1", settle_}, loop_, loop_, random_, metrics_);
+      OpenSqliteLedger({path_, "tb1", settle_}, loop_, clock, random_, metrics_);
   ASSERT_TRUE(ledger.ok()) << ledger.status();
   ledger_ = *std::move(ledger);
   faulty_.emplace(*ledger_);
-  const BrokerParts parts = {loop_, loop_, random_, *faulty_, gitlab_, *slots_, *policies_, metrics_, NullLog()};
+  const BrokerParts parts = {loop_, clock, random_, *faulty_, gitlab_, *slots_, *policies_, metrics_, NullLog()};
   BrokerOptions options = {"tb1", "main", settle_};
   options.reconcile_calls_per_minute = reconcile_calls_per_minute_;
   broker_ = std::make_unique<Broker>(parts, std::move(options));
 }
 
 void BrokerTest::StartJobs() {
+  if (agreed_clock_ != nullptr) {
+    agreed_clock_->Start([this] { return ConfirmingUpstreamNow(gitlab_.Time(), loop_.Boot()); }, [](Duration, bool) {});
+  }
   broker_->StartLifecycle();
   Settle();
 }

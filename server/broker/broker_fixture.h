@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "server/base/agreed_clock.h"
 #include "server/base/error.h"
 #include "server/base/manual_loop.h"
 #include "server/base/random.h"
@@ -33,7 +34,8 @@ class FixedPolicy final : public PolicySource {
 // revoke others' tokens there and administer the broker. User 42 is "demo", project 7 is "acme/payments".
 class BrokerTest : public testing::Test {
  protected:
-  BrokerTest();
+  // `agreed_clock`: the broker lives by an AgreedClock over the test's clock, as it does in a process.
+  explicit BrokerTest(bool agreed_clock = false);
   ~BrokerTest() override;
 
   // Another process start over the same ledger.
@@ -60,6 +62,7 @@ class BrokerTest : public testing::Test {
   Token OnlyToken();
 
   ManualLoop loop_;
+  std::unique_ptr<AgreedClock> agreed_clock_;
   SystemRandom random_;
   Metrics metrics_;
   FakeGitLab gitlab_{loop_};

@@ -17,15 +17,16 @@ class DurableIntent {
 
   // The row as it was written: PENDING, with its create_time and expire_time.
   const Token& token() const { return token_; }
-  // When its commit was known to be durable: a POST must be handed over within kSendWindow of it.
-  BootTime committed() const { return committed_; }
+  // The instant before its transaction began: a POST must be handed over within kSendWindow of it, however long the
+  // commit took. The row's sweeps count from a time that is no earlier.
+  BootTime begun() const { return begun_; }
 
  private:
   friend class Ledger;
-  DurableIntent(Token token, BootTime committed) : token_(std::move(token)), committed_(committed) {}
+  DurableIntent(Token token, BootTime begun) : token_(std::move(token)), begun_(begun) {}
 
   Token token_;
-  BootTime committed_;
+  BootTime begun_;
 };
 
 }  // namespace tokenbroker

@@ -31,7 +31,7 @@ bool NotFoundMayConfirm(WallTime create_time, Duration settle, WallTime now);
 
 // How long an intent waits for its POST's answer before nobody believes it any more.
 inline constexpr Duration kGiveUpAfter = seconds(90);
-// A POST is handed over only this soon after its intent's commit.
+// A POST is handed over only this soon after its intent's transaction began.
 inline constexpr Duration kSendWindow = seconds(5);
 // How far GitLab's created_at may lie before our create_time in a search for a marker: tolerated skew and some slack.
 inline constexpr Duration kSearchBack = minutes(20);

@@ -132,7 +132,7 @@ UpstreamToken FakeGitLab::Make(const MintSpec& spec, WallTime created_at) {
 
 Task<Ended<Minted>> FakeGitLab::Mint(CallContext, DurableIntent intent, MintSpec spec) {
   CatchUp();
-  if (clock_.Boot() - intent.committed() > seconds(5)) co_return Refused{Unavailable()};
+  if (clock_.Boot() - intent.begun() > seconds(5)) co_return Refused{Unavailable()};
   if (down_) co_return Refused{Unavailable()};
   Respond();
   ++posts_;

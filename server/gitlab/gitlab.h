@@ -114,7 +114,7 @@ class GitLab {
   virtual ~GitLab() = default;
 
   // Sends one POST for an intent that the ledger holds durably, and uses it up. Refused without sending if the intent
-  // was committed more than kSendWindow ago.
+  // was begun more than kSendWindow ago.
   virtual Task<Ended<Minted>> Mint(CallContext call, DurableIntent intent, MintSpec spec) = 0;
 
   // DELETE by id. GitLab answers 204 also for a token that is revoked already. A Refused NOT_FOUND confirms nothing,

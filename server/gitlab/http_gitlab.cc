@@ -63,7 +63,7 @@ class HttpGitLab final : public GitLab {
     request.path = MintPath(spec.target);
     request.body = MintBody(spec);
     request.once = true;
-    request.send_before = std::min(intent.committed() + kSendWindow, call.deadline());
+    request.send_before = std::min(intent.begun() + kSendWindow, call.deadline());
     absl::StatusOr<HttpAnswer> answer = co_await exchange_->Send(std::move(call), std::move(request));
     if (!answer.ok()) co_return Refused{answer.status()};
     if (answer->status == 201 && IsFromGitLab(*answer)) {

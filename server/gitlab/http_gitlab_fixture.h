@@ -45,7 +45,7 @@ class AdapterUnderTest {
     return Start(std::move(task)).get();
   }
 
-  // An intent that was committed just now, or `ago`.
+  // An intent whose transaction began just now, or `ago`.
   DurableIntent Intent(Duration ago = Duration(0));
   CallContext Within(Duration time) { return CallContext(loop_.Boot() + time); }
 

@@ -10,7 +10,7 @@ namespace tokenbroker {
 // Never made: only what a Ledger may do is wanted of it.
 class IntentForTest : public Ledger {
  public:
-  static DurableIntent Make(Token token, BootTime committed) { return MakeIntent(std::move(token), committed); }
+  static DurableIntent Make(Token token, BootTime begun) { return MakeIntent(std::move(token), begun); }
 };
 
 }  // namespace tokenbroker

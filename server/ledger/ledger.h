@@ -281,7 +281,7 @@ class Ledger {
   virtual void NoteRefusal(Refusal refusal) = 0;
 
  protected:
-  static DurableIntent MakeIntent(Token token, BootTime committed) { return {std::move(token), committed}; }
+  static DurableIntent MakeIntent(Token token, BootTime begun) { return {std::move(token), begun}; }
 };
 
 }  // namespace tokenbroker

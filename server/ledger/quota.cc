@@ -81,15 +81,17 @@ absl::Status CheckPlaces(Transaction& transaction, Duration settle, const std::s
   return taken < limit ? absl::OkStatus() : TooMany(transaction, settle, owner, role, limit, taken);
 }
 
-// The attempt that is `limit` attempts back must be older than a minute.
+// The attempt that is `limit` attempts back must be older than a minute. Rows of the future were written before the
+// host's clock was set back, and say nothing.
 absl::Status CheckRate(Transaction& transaction, const std::string& owner, const std::string& role, int limit) {
   absl::StatusOr<Statement> select = transaction.db.Prepare(
-      "SELECT create_time FROM tokens WHERE owner = ? AND role = ? AND create_time > ? "
+      "SELECT create_time FROM tokens WHERE owner = ? AND role = ? AND create_time > ? AND create_time <= ? "
       "AND state IN ('PENDING', 'ACTIVE', 'REVOKING', 'REVOKED', 'EXPIRED', 'ABANDONED') "
       "ORDER BY create_time DESC LIMIT 1 OFFSET ?");
   if (!select.ok()) return select.status();
   const WallTime minute_ago = transaction.now - minutes(1);
-  const absl::StatusOr<bool> row = select->Bind(1, owner).Bind(2, role).Bind(3, minute_ago).Bind(4, limit - 1).Step();
+  const absl::StatusOr<bool> row =
+      select->Bind(1, owner).Bind(2, role).Bind(3, minute_ago).Bind(4, transaction.now).Bind(5, limit - 1).Step();
   if (!row.ok()) return row.status();
   if (!*row) return absl::OkStatus();
   const std::string what = absl::StrCat("at most ", limit, " tokens a minute may be made");

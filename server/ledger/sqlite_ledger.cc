@@ -41,9 +41,10 @@ class SqliteLedger final : public Ledger {
   WallTime Now() const override { return clock_.Now(); }
 
   Task<absl::StatusOr<DurableIntent>> Begin(IntentSpec spec) override {
-    return Intend(writer_.Run<Token>([spec = std::move(spec), settle = options_.settle](Transaction& transaction) {
-      return BeginIntent(transaction, settle, spec);
-    }));
+    return Intend(clock_.Boot(),
+                  writer_.Run<Token>([spec = std::move(spec), settle = options_.settle](Transaction& transaction) {
+                    return BeginIntent(transaction, settle, spec);
+                  }));
   }
 
   Task<absl::StatusOr<Token>> Activate(TokenId id, MadeUpstream made, WallTime expire_time) override {
@@ -200,10 +201,10 @@ class SqliteLedger final : public Ledger {
   }
 
  private:
-  Task<absl::StatusOr<DurableIntent>> Intend(Task<absl::StatusOr<Token>> written) {
+  static Task<absl::StatusOr<DurableIntent>> Intend(BootTime begun, Task<absl::StatusOr<Token>> written) {
     absl::StatusOr<Token> token = co_await std::move(written);
     if (!token.ok()) co_return token.status();
-    co_return MakeIntent(*std::move(token), clock_.Boot());
+    co_return MakeIntent(*std::move(token), begun);
   }
 
   static Task<absl::Status> StatusOf(Task<absl::StatusOr<Token>> changed) {
@@ -243,6 +244,14 @@ absl::Status InFile(const std::string& path, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(path, ": ", status.message()));
 }
 
+// What was to be tried again later is tried now: the host's clock may have been set back since that time was written.
+absl::Status MakeRetriesDue(SqliteDb& db, WallTime now) {
+  absl::StatusOr<Statement> update =
+      db.Prepare("UPDATE tokens SET next_attempt_time = ?1 WHERE state = 'REVOKING' AND next_attempt_time > ?1");
+  if (!update.ok()) return update.status();
+  return update->Bind(1, now).Run();
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Ledger>> OpenSqliteLedger(SqliteLedgerOptions options, Executor& executor, Clock& clock,
@@ -253,6 +262,8 @@ absl::StatusOr<std::unique_ptr<Ledger>> OpenSqliteLedger(SqliteLedgerOptions opt
   if (!writer.ok()) return InFile(options.path, writer.status());
   const absl::Status schema = PrepareSchema(**writer, options.path, options.broker);
   if (!schema.ok()) return InFile(options.path, schema);
+  const absl::Status due = MakeRetriesDue(**writer, clock.Now());
+  if (!due.ok()) return InFile(options.path, due);
   absl::StatusOr<std::unique_ptr<SqliteDb>> reader = SqliteDb::OpenReader(options.path, options.busy, options.vfs);
   if (!reader.ok()) return InFile(options.path, reader.status());
   auto watch = std::make_unique<RestoreWatch>();

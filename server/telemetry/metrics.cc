@@ -168,6 +168,10 @@ struct Metrics::Families {
   Counter& log_lines_dropped =
       CounterFamily("tokenbroker_log_lines_dropped_total", "Log lines that were dropped because nobody took them.")
           .Add({});
+  Gauge& clock_difference =
+      GaugeFamily("tokenbroker_clock_difference_seconds",
+                  "The host's wall clock minus the ledger's, which follows a step only if GitLab's clock agrees.")
+          .Add({});
   Gauge& policy_loaded =
       GaugeFamily("tokenbroker_policy_loaded", "1 while a policy is in force, 0 while all is denied.").Add({});
   Counter& policy_load_failures =
@@ -325,6 +329,8 @@ void Metrics::SetLogLinesDropped(std::uint64_t lines) {
   const double more = static_cast<double>(lines) - counter.Value();
   if (more > 0) counter.Increment(more);
 }
+
+void Metrics::SetClockDifference(Duration difference) { families_->clock_difference.Set(Seconds(difference)); }
 
 void Metrics::PolicyRefused() { families_->policy_load_failures.Increment(); }
 

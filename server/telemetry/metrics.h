@@ -33,6 +33,8 @@ class Metrics {
   // tokenbroker_upstream_in_flight, tokenbroker_upstream_waiting, tokenbroker_upstream_skew_seconds
   void SetUpstreamLoad(int in_flight, int waiting);
   void SetUpstreamSkew(Duration skew);
+  // tokenbroker_clock_difference_seconds: the host's wall clock minus the ledger's.
+  void SetClockDifference(Duration difference);
   // tokenbroker_issuer_alive, tokenbroker_issuer_expire_time_seconds (unix; 0 unknown)
   void SetIssuer(bool alive, std::int64_t expire_unix_seconds);
   // tokenbroker_ledger_commits_total{outcome}, tokenbroker_ledger_commit_duration_seconds,

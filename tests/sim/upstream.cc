@@ -99,7 +99,7 @@ Task<Ended<Minted>> Upstream::Mint(CallContext call, DurableIntent intent, MintS
   const Way way = co_await Travel(call, Kind::kPost, std::move(target));
   if (way.end == Way::End::kNotSent || way.end == Way::End::kRejected) co_return RejectedMint(way.why);
   if (way.end != Way::End::kArrived) co_return LostMint(way.why);
-  if (process_.Boot() - intent.committed() > kSendWindow) co_return RejectedMint(Unavailable("too late to send"));
+  if (process_.Boot() - intent.begun() > kSendWindow) co_return RejectedMint(Unavailable("too late to send"));
   Respond();
   if (IsHidden(spec.target.kind)) co_return RejectedMint(NotFound());
   if (spec.target.kind == TargetKind::kUser && !sky_.is_admin()) co_return RejectedMint(Forbidden());
@@ -107,7 +107,7 @@ Task<Ended<Minted>> Upstream::Mint(CallContext call, DurableIntent intent, MintS
   const Weather& weather = sky_.weather;
   Draw& draw = sky_.draw;
   if (draw.Percent(weather.refused)) co_return RejectedMint(Forbidden());
-  PostOrigin post = {server_, intent.token().id, intent.committed(),
+  PostOrigin post = {server_, intent.token().id, intent.begun(),
                      intent.token().expire_time - intent.token().create_time};
   auto made = std::make_shared<std::optional<std::int64_t>>();
   const auto make = [sky = &sky_, spec, post](bool duplicate) { return sky->Make(spec, post, duplicate); };

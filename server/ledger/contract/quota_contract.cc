@@ -20,6 +20,19 @@ IntentSpec Under(IntentSpec spec, const std::string& role, QuotaLimits limits) {
 constexpr QuotaLimits kTwoPlaces = {2, 0};
 constexpr QuotaLimits kThreeAMinute = {0, 3};
 
+TEST_P(LedgerContract, ATokenOfTheFutureCountsForNoRate) {
+  IntentSpec spec = Spec();
+  spec.grounds.role = "maker";
+  spec.limits.creates_per_minute = 1;
+  Begin(spec);
+  // The broker was restarted, and the host's clock set back.
+  loop_.StepWall(-hours(1));
+  spec.token.id = NewId();
+  EXPECT_EQ(Wait(ledger_->Begin(spec)).status(), absl::OkStatus());
+  spec.token.id = NewId();
+  EXPECT_EQ(ReasonOf(Wait(ledger_->Begin(spec)).status()), "RATE_EXCEEDED");
+}
+
 TEST_P(LedgerContract, WhatLivesTakesAPlaceAndWhatIsDeadDoesNot) {
   const TokenId first = Begin(Under(Spec(), "ci", kTwoPlaces)).id;
   const TokenId second = Begin(Under(Spec(), "ci", kTwoPlaces)).id;

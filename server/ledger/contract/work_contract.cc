@@ -10,6 +10,15 @@
 namespace tokenbroker {
 namespace {
 
+TEST_P(LedgerContract, AStartTriesWhatWaitsForARetry) {
+  const TokenId id = RevokingRow();
+  ASSERT_EQ(Claim(), std::vector<TokenId>{id});
+  ASSERT_EQ(Wait(ledger_->RecordAttempt(id, ledger_->Now() + hours(1), /*parked=*/true, "no")), absl::OkStatus());
+  loop_.StepWall(-hours(2));  // While nobody runs.
+  Reopen();
+  EXPECT_EQ(Claim(), std::vector<TokenId>{id});
+}
+
 TEST_P(LedgerContract, NothingIsDueInAnEmptyLedger) {
   EXPECT_TRUE(Claim().empty());
   EXPECT_EQ(*Wait(ledger_->NextDue()), std::nullopt);
