@@ -17,6 +17,9 @@ namespace {
 constexpr Duration kReadFor = seconds(30);
 constexpr Duration kFirstWalkAfter = minutes(1);
 constexpr Duration kRetryAfter = minutes(1);
+// What fails is left alone for this long, then twice as long, up to the longest.
+constexpr Duration kFirstSkip = minutes(10);
+constexpr Duration kLongestSkip = hours(6);
 // A POST that something on the way sent twice makes its second token soon after the first.
 constexpr Duration kTwinWithin = minutes(10);
 constexpr int kPage = 100;  // What GitLab gives at most with one call.
@@ -43,6 +46,17 @@ UpstreamQuery TaggedQuery(const BrokerOptions& options) {
 
 UpstreamQuery ChildrenOf(const Token& token, const std::string& marker) {
   return {token.target, token.upstream_user_id, marker, token.create_time - kTwinWithin, /*active_only=*/true};
+}
+
+// What ends a walk: nothing else would be answered either, or nothing could be recorded.
+bool EndsWalk(const absl::Status& status) {
+  const std::string reason = ReasonOf(status);
+  return absl::IsCancelled(status) || absl::IsResourceExhausted(status) || reason == "ISSUER_DEAD" ||
+         reason == "LEDGER_UNAVAILABLE";
+}
+
+std::string NameOf(const ResolvedTarget& target) {
+  return std::string(NameOf(target.kind)) + ':' + std::to_string(target.id);
 }
 
 // How many calls a list of so many took beyond its first.
@@ -75,13 +89,14 @@ Task<void> Reconciler::Run(Event stop) {
   BootTime next = parts_.clock.Boot() + kFirstWalkAfter;
   while (!co_await stop.Wait(parts_.clock, next)) {
     const BootTime began = parts_.clock.Boot();
-    auto walk = std::make_shared<Walk>(Walk{stop, parts_.ledger.Now(), {}, {}, {}, false});
+    auto walk = std::make_shared<Walk>(stop, parts_.ledger.Now());
     const absl::Status end = co_await DoWalk(walk);
     if (stop.is_set()) co_return;
     if (end.ok()) {
-      findings_ = {walk->began, std::move(walk->unknown), std::move(walk->moved)};
+      Publish(*walk);
       parts_.metrics.ReconcileWalked(walk->began, static_cast<std::int64_t>(findings_.unknown.size()),
                                      static_cast<std::int64_t>(findings_.moved.size()));
+      parts_.metrics.SetReconcileSkipped(walk->skipped);
       next = std::max(began + options_.reconcile_every, parts_.clock.Boot());
       continue;
     }
@@ -108,9 +123,53 @@ Task<absl::Status> Reconciler::DoWalk(std::shared_ptr<Walk> walk) {
     by_project = ReasonOf(end) == "ISSUER_NOT_ALLOWED";
   }
   if (by_project) end = co_await WalkProjects(walk);
+  if (!end.ok()) {
+    walk->lists_are_whole = false;
+    end = Skip(*walk, "the instance's list", end);
+  }
+  Publish(*walk);
   if (end.ok()) end = co_await CheckUnseen(walk);
   if (end.ok()) end = co_await CheckTargets(walk);
+  if (end.ok() && walk->skipped > 0 && walk->responses == 0) {
+    end = Error(absl::StatusCode::kUnavailable, "UPSTREAM_UNAVAILABLE", "GitLab answered no request of the walk");
+  }
   co_return end;
+}
+
+absl::Status Reconciler::Skip(Walk& walk, const std::string& what, const absl::Status& why) {
+  if (EndsWalk(why)) return why;
+  ++walk.skipped;
+  Failing& failing = failing_[what];
+  const Duration pause =
+      std::min<Duration>(kFirstSkip * (std::int64_t{1} << std::min(failing.times, 10)), kLongestSkip);
+  if (failing.times == 0) {
+    parts_.log.Warn("reconciliation skips what fails",
+                    {{"what", what}, {"reason", ReasonOf(why)}, {"error", std::string(why.message())}});
+  }
+  ++failing.times;
+  failing.next = parts_.clock.Boot() + pause;
+  return absl::OkStatus();
+}
+
+bool Reconciler::IsWaiting(Walk& walk, const std::string& what) {
+  const auto failing = failing_.find(what);
+  if (failing == failing_.end() || parts_.clock.Boot() >= failing->second.next) return false;
+  ++walk.skipped;
+  return true;
+}
+
+void Reconciler::Answered(Walk& walk, const std::string& what) {
+  ++walk.responses;
+  failing_.erase(what);
+}
+
+void Reconciler::Publish(const Walk& walk) {
+  if (walk.responses == 0) return;
+  std::map<std::int64_t, UnknownToken> unknown = walk.unknown;
+  // What a list that was skipped had shown is still not explained.
+  if (!walk.lists_are_whole) unknown.insert(findings_.unknown.begin(), findings_.unknown.end());
+  findings_ = {walk.began, std::move(unknown), walk.moved};
+  parts_.metrics.SetUnknownTokens(static_cast<std::int64_t>(findings_.unknown.size()));
 }
 
 Task<absl::Status> Reconciler::WalkInstance(std::shared_ptr<Walk> walk) {
@@ -122,6 +181,7 @@ Task<absl::Status> Reconciler::WalkInstance(std::shared_ptr<Walk> walk) {
     // One more: the list of everybody's tokens is believed only after a proof of the issuer's rights.
     absl::StatusOr<std::vector<UpstreamToken>> list = co_await List(walk, 1 + query.limit / kPage, query);
     if (!list.ok()) co_return list.status();
+    Answered(*walk, "the instance's list");
     if (list->empty()) co_return absl::OkStatus();
     const bool last = list->size() < static_cast<std::size_t>(query.limit);
     const WallTime newest = list->back().created_at;
@@ -146,13 +206,27 @@ Task<absl::Status> Reconciler::WalkProjects(std::shared_ptr<Walk> walk) {
     if (!targets.ok()) co_return targets.status();
     for (const ResolvedTarget& target : *targets) {
       if (target.kind != TargetKind::kProject) continue;  // Only an administrator sees the others' lists.
+      const std::string what = "the list of " + NameOf(target);
+      if (IsWaiting(*walk, what)) {
+        walk->lists_are_whole = false;
+        continue;
+      }
       UpstreamQuery query = TaggedQuery(options_);
       query.target = target;
       const WallTime listed = parts_.ledger.Now();
       absl::StatusOr<std::vector<UpstreamToken>> list = co_await List(walk, 1, std::move(query));
       // A project that is gone or closed to the issuer: its rows are asked for by id.
-      if (absl::IsNotFound(list.status()) || absl::IsFailedPrecondition(list.status())) continue;
-      if (!list.ok()) co_return list.status();
+      if (absl::IsNotFound(list.status()) || absl::IsFailedPrecondition(list.status())) {
+        Answered(*walk, what);
+        continue;
+      }
+      if (!list.ok()) {
+        walk->lists_are_whole = false;
+        const absl::Status skipped = Skip(*walk, what, list.status());
+        if (!skipped.ok()) co_return skipped;
+        continue;
+      }
+      Answered(*walk, what);
       const absl::Status paid = co_await Spend(walk, MorePages(list->size()));
       if (!paid.ok()) co_return paid;
       const absl::Status taken = co_await Take(walk, *std::move(list), listed);
@@ -178,8 +252,12 @@ Task<absl::Status> Reconciler::Take(std::shared_ptr<Walk> walk, std::vector<Upst
   if (!strangers.ok()) co_return strangers.status();
   for (Stranger& stranger : *strangers) {
     UpstreamToken token = ours[stranger.index];
+    const std::string what = "the token " + std::to_string(token.id);
     const absl::Status judged = co_await JudgeStranger(walk, std::move(token), std::move(stranger));
-    if (!judged.ok()) co_return judged;
+    if (judged.ok()) continue;
+    walk->lists_are_whole = false;
+    const absl::Status skipped = Skip(*walk, what, judged);
+    if (!skipped.ok()) co_return skipped;
   }
   co_return absl::OkStatus();
 }
@@ -258,9 +336,19 @@ Task<absl::Status> Reconciler::CheckUnseen(std::shared_ptr<Walk> walk) {
         co_await parts_.ledger.ListUnseen(walk->began, unproved, kRowsAtOnce);
     if (!rows.ok()) co_return rows.status();
     for (const TokenRecord& row : *rows) {
+      const std::string what = "the row " + row.token.id;
+      if (IsWaiting(*walk, what)) {
+        ++unproved;
+        continue;
+      }
       const absl::StatusOr<bool> settled = co_await CheckRow(walk, row.token);
-      if (!settled.ok()) co_return settled.status();
-      if (!*settled) ++unproved;
+      if (settled.ok()) {
+        Answered(*walk, what);
+      } else {
+        const absl::Status skipped = Skip(*walk, what, settled.status());
+        if (!skipped.ok()) co_return skipped;
+      }
+      if (!settled.ok() || !*settled) ++unproved;
     }
     if (rows->size() < static_cast<std::size_t>(kRowsAtOnce)) break;
   }
@@ -320,13 +408,20 @@ Task<absl::Status> Reconciler::CheckTargets(std::shared_ptr<Walk> walk) {
         co_await parts_.ledger.ActiveTargets(after, kTargetsAtOnce);
     if (!targets.ok()) co_return targets.status();
     for (const ResolvedTarget& target : *targets) {
+      const std::string what = "the target " + NameOf(target);
+      if (IsWaiting(*walk, what)) continue;
       const absl::StatusOr<Slots::Slot> slot = co_await Enter(walk, 1);
       if (!slot.ok()) co_return slot.status();
       const CallContext call(parts_.clock.Boot() + kReadFor);
       Target written = AsWritten(target);
       const absl::StatusOr<TargetFacts> facts = co_await parts_.gitlab.Resolve(call, std::move(written));
       const bool gone = absl::IsNotFound(facts.status()) || ReasonOf(facts.status()) == "TARGET_MOVED";
-      if (!facts.ok() && !gone) co_return facts.status();
+      if (!facts.ok() && !gone) {
+        const absl::Status skipped = Skip(*walk, what, facts.status());
+        if (!skipped.ok()) co_return skipped;
+        continue;
+      }
+      Answered(*walk, what);
       if (facts.ok() && facts->target.path == target.path) continue;
       std::string path = facts.ok() ? facts->target.path : "";
       const auto same = [&](const MovedTarget& each) { return each.target == target && each.path == path; };

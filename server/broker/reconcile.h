@@ -7,12 +7,18 @@
 // tokens with our tag, a hundred a call, oldest first by created_at; else each project of an ACTIVE row by itself. (2)
 // By id, one call each, those ACTIVE rows that (1) did not show. (3) One call for each target of an ACTIVE row: has it
 // moved? All of it at the pace of BrokerOptions::reconcile_calls_per_minute and in the lane that is served last.
+//
+// A list, a row or a target whose requests fail is counted, skipped, and asked for again at growing intervals: one that
+// fails for ever hides nothing of the others. What each part found is published when it ends. Only an invalid
+// credential, GitLab's general pause, a ledger that fails or a drain ends a walk; so does a GitLab that answers
+// nothing.
 
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -34,7 +40,7 @@ class Reconciler {
   // Walks until `stop` is set.
   Task<void> Run(Event stop);
 
-  // As of the last walk that came to its end.
+  // As of the last part of a walk that came to its end.
   const Findings& findings() const { return findings_; }
   // It was adopted or is being revoked: no longer unknown.
   void Forget(std::int64_t upstream_id);
@@ -42,12 +48,17 @@ class Reconciler {
  private:
   // What a walk has found so far.
   struct Walk {
+    Walk(Event the_stop, WallTime now) : stop(std::move(the_stop)), began(now) {}
+
     Event stop;
     WallTime began;
     std::map<std::int64_t, UnknownToken> unknown;
     std::map<std::int64_t, std::optional<ResolvedTarget>> targets;  // By user; nothing: GitLab knows none.
     std::vector<MovedTarget> moved;
-    bool overflowed = false;  // There are more unknown ones than are kept.
+    bool overflowed = false;      // There are more unknown ones than are kept.
+    int responses = 0;            // Requests that GitLab answered.
+    int skipped = 0;              // Lists, rows and targets whose requests failed.
+    bool lists_are_whole = true;  // No list was skipped: what is not in `unknown` is not unknown any more.
   };
 
   // Each OK if it came to its end.
@@ -74,6 +85,14 @@ class Reconciler {
   Task<absl::StatusOr<std::optional<UpstreamToken>>> Ask(std::shared_ptr<Walk> walk, Token token);
   Task<absl::StatusOr<bool>> IsAbsent(std::shared_ptr<Walk> walk, Token token);
 
+  // OK if the walk goes on without what failed with `why`, which is counted and asked for again later; else `why`.
+  absl::Status Skip(Walk& walk, const std::string& what, const absl::Status& why);
+  // True if `what` failed before and is not to be asked for yet; it is counted as skipped.
+  bool IsWaiting(Walk& walk, const std::string& what);
+  // A request for `what` was answered.
+  void Answered(Walk& walk, const std::string& what);
+  void Publish(const Walk& walk);
+
   // Waits until the budget allows `calls` more; CANCELLED if the walk is to stop.
   Task<absl::Status> Spend(std::shared_ptr<Walk> walk, int calls);
   // A slot of the last lane, after Spend.
@@ -85,6 +104,11 @@ class Reconciler {
   Lifecycle& lifecycle_;
   BootTime next_call_;
   Findings findings_;
+  struct Failing {
+    int times = 0;
+    BootTime next;  // Not asked for before.
+  };
+  std::map<std::string, Failing> failing_;  // By target or row.
 };
 
 }  // namespace tokenbroker

@@ -253,6 +253,51 @@ TEST_F(ReconcileTest, AGitLabThatIsDownProvesNothing) {
   EXPECT_NE(Found().walk_time, std::nullopt);
 }
 
+// 30 projects, of which one fails for ever: the others' tokens are compared and reported all the same.
+TEST_F(ReconcileTest, AProjectThatFailsForEverHidesNothingOfTheOthers) {
+  gitlab_.set_issuer_is_admin(false);
+  std::vector<Token> tokens;
+  for (int i = 0; i < 30; ++i) {
+    gitlab_.AddProject(100 + i, "acme/p" + std::to_string(i));
+    CreateRequest request = ProjectToken();
+    request.target.ref = std::to_string(100 + i);
+    request.ttl = hours(24 * 7);
+    const absl::StatusOr<Created> made = Create(request);
+    ASSERT_TRUE(made.ok()) << made.status();
+    tokens.push_back(made->token);
+  }
+  StartJobs();
+  gitlab_.set_fails([](const ResolvedTarget& target) { return target.id == 100; });
+  for (const Token& each : tokens) gitlab_.Use(each.upstream_id);
+  TwoWalks();
+  TwoWalks();
+  for (std::size_t i = 1; i < tokens.size(); ++i) EXPECT_TRUE(Get(tokens[i].id)->last_used_time.has_value()) << i;
+  EXPECT_FALSE(Get(tokens[0].id)->last_used_time.has_value());
+  EXPECT_NE(Found().walk_time, std::nullopt);
+  EXPECT_EQ(MetricsPage(metrics_).find("tokenbroker_reconcile_skipped 0\n"), std::string::npos);
+  gitlab_.set_fails(nullptr);
+  Pass(hours(7), kStep);
+  EXPECT_TRUE(Get(tokens[0].id)->last_used_time.has_value());
+  EXPECT_NE(MetricsPage(metrics_).find("tokenbroker_reconcile_skipped 0\n"), std::string::npos);
+}
+
+// One request in ten has no response: walks end all the same.
+TEST_F(ReconcileTest, LossesEndNoWalk) {
+  gitlab_.set_issuer_is_admin(false);
+  for (int i = 0; i < 30; ++i) {
+    gitlab_.AddProject(100 + i, "acme/p" + std::to_string(i));
+    CreateRequest request = ProjectToken();
+    request.target.ref = std::to_string(100 + i);
+    request.ttl = hours(24 * 7);
+    ASSERT_TRUE(Create(request).ok());
+  }
+  StartJobs();
+  int requests = 0;
+  gitlab_.set_fails([&requests](const ResolvedTarget&) { return ++requests % 10 == 0; });
+  TwoWalks();
+  EXPECT_NE(Found().walk_time, std::nullopt);
+}
+
 TEST_F(ReconcileTest, AnEmptyLedgerRevokesNothing) {
   std::vector<std::int64_t> planted;
   for (int i = 0; i < 5; ++i) {

@@ -133,7 +133,7 @@ UpstreamToken FakeGitLab::Make(const MintSpec& spec, WallTime created_at) {
 Task<Ended<Minted>> FakeGitLab::Mint(CallContext, DurableIntent intent, MintSpec spec) {
   CatchUp();
   if (clock_.Boot() - intent.begun() > seconds(5)) co_return Refused{Unavailable()};
-  if (down_) co_return Refused{Unavailable()};
+  if (Fails(spec.target)) co_return Refused{Unavailable()};
   Respond();
   ++posts_;
   specs_.push_back(spec);
@@ -160,7 +160,7 @@ Task<Ended<Minted>> FakeGitLab::Mint(CallContext, DurableIntent intent, MintSpec
 
 Task<Ended<GitLab::Deleted>> FakeGitLab::Revoke(CallContext, UpstreamRef ref) {
   CatchUp();
-  if (down_) co_return Refused{Unavailable()};
+  if (Fails(ref.target)) co_return Refused{Unavailable()};
   Respond();
   ++deletes_;
   if (before_delete_) before_delete_();
@@ -181,7 +181,7 @@ Task<Ended<GitLab::Deleted>> FakeGitLab::Revoke(CallContext, UpstreamRef ref) {
 Task<absl::StatusOr<std::optional<UpstreamToken>>> FakeGitLab::GetToken(CallContext, UpstreamRef ref) {
   CatchUp();
   ++reads_;
-  if (down_) co_return Unavailable();
+  if (Fails(ref.target)) co_return Unavailable();
   Respond();
   const UpstreamToken* const found = FindById(ref);
   if (found == nullptr) co_return std::optional<UpstreamToken>();
@@ -193,7 +193,7 @@ Task<absl::StatusOr<std::optional<UpstreamToken>>> FakeGitLab::GetToken(CallCont
 Task<absl::StatusOr<bool>> FakeGitLab::ConfirmNotFound(CallContext, UpstreamRef ref) {
   CatchUp();
   ++reads_;
-  if (down_) co_return Unavailable();
+  if (Fails(ref.target)) co_return Unavailable();
   Respond();
   if (FindById(ref) != nullptr) co_return false;
   if (issuer_is_admin_) co_return true;
@@ -204,7 +204,7 @@ Task<absl::StatusOr<bool>> FakeGitLab::ConfirmNotFound(CallContext, UpstreamRef 
 Task<absl::StatusOr<std::vector<UpstreamToken>>> FakeGitLab::ListTokens(CallContext, UpstreamQuery query) {
   CatchUp();
   ++reads_;
-  if (down_) co_return Unavailable();
+  if (Fails(query.target)) co_return Unavailable();
   Respond();
   const bool is_project = query.target.kind == TargetKind::kProject && !query.whole_instance;
   if (!is_project && !issuer_is_admin_) {
@@ -255,6 +255,7 @@ Task<absl::StatusOr<TargetFacts>> FakeGitLab::Resolve(CallContext, Target target
     facts.target.kind = TargetKind::kProject;
     facts.target.id = id;
     facts.target.path = path;
+    if (Fails(facts.target)) co_return Unavailable();
     co_return facts;
   }
   co_return NotFound();

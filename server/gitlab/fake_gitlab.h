@@ -58,6 +58,8 @@ class FakeGitLab final : public GitLab {
   void set_max_lifetime_days(int days) { max_lifetime_days_ = days; }
   // Lists do not show a token within this time of its making, whatever GitLab's clock says.
   void set_list_lag(Duration lag) { list_lag_ = lag; }
+  // Requests about such a target have no response.
+  void set_fails(std::function<bool(const ResolvedTarget& target)> fails) { fails_ = std::move(fails); }
   // A replica lags: whatever asks for a token by id within this time of its making finds nothing.
   void set_lag_by_id(Duration lag) { lag_by_id_ = lag; }
 
@@ -116,6 +118,7 @@ class FakeGitLab final : public GitLab {
   End NextEnd();
   WallTime Now() const { return clock_.Now() + skew_; }
   bool IsActive(const UpstreamToken& token) const;
+  bool Fails(const ResolvedTarget& target) const { return down_ || (fails_ && fails_(target)); }
   // GitLab responds: its clock is known from now on.
   void Respond();
   // The token, if the routes that the credential may use for `ref` show it.
@@ -140,6 +143,7 @@ class FakeGitLab final : public GitLab {
   bool issuer_is_admin_ = true;
   bool unmarked_ = false;
   bool refuse_deletes_ = false;
+  std::function<bool(const ResolvedTarget&)> fails_;
   int max_lifetime_days_ = 365;
   Duration lag_by_id_{0};
   Duration list_lag_{0};

@@ -172,6 +172,10 @@ struct Metrics::Families {
       GaugeFamily("tokenbroker_clock_difference_seconds",
                   "The host's wall clock minus the ledger's, which follows a step only if GitLab's clock agrees.")
           .Add({});
+  Gauge& reconcile_skipped =
+      GaugeFamily("tokenbroker_reconcile_skipped",
+                  "Lists, rows and targets that the last walk through GitLab skipped, since their requests failed.")
+          .Add({});
   Gauge& policy_loaded =
       GaugeFamily("tokenbroker_policy_loaded", "1 while a policy is in force, 0 while all is denied.").Add({});
   Counter& policy_load_failures =
@@ -331,6 +335,10 @@ void Metrics::SetLogLinesDropped(std::uint64_t lines) {
 }
 
 void Metrics::SetClockDifference(Duration difference) { families_->clock_difference.Set(Seconds(difference)); }
+
+void Metrics::SetReconcileSkipped(std::int64_t count) {
+  families_->reconcile_skipped.Set(static_cast<double>(count));
+}
 
 void Metrics::PolicyRefused() { families_->policy_load_failures.Increment(); }
 

@@ -86,6 +86,8 @@ class Metrics {
   void ReconcileWalked(WallTime began, std::int64_t unknown, std::int64_t moved);
   void ReconcileFailed();
   void SetUnknownTokens(std::int64_t count);
+  // tokenbroker_reconcile_skipped: lists, rows and targets that the last walk skipped since their requests failed.
+  void SetReconcileSkipped(std::int64_t count);
   // tokenbroker_reconcile_unproved_tokens
   void SetReconcileUnproved(std::int64_t count);
   // tokenbroker_reconcile_findings_total{finding}: dead, twin, unknown
