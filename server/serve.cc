@@ -169,7 +169,7 @@ absl::Status Serve(const ServerConfig& config, const EndSignals& signals, Log& l
   if (!gitlab.ok()) return gitlab.status();
   if (seams.gitlab) gitlab = seams.gitlab(*std::move(gitlab));
   Broker broker({loop, clock, random, **ledger, **gitlab, slots, policies, metrics, log},
-                {config.broker, config.gitlab.name, config.gitlab.settle});
+                {config.broker, config.gitlab.name, config.gitlab.settle, config.gitlab.facts_max_age});
   const std::unique_ptr<BearerVerifier> bearers = OpenVerifier(config.issuers, loop, clock, random, metrics, log);
 
   policies.LoadAtStart();

@@ -123,6 +123,8 @@ struct BrokerOptions {
   std::string name;      // In every marker; see IsBrokerName.
   std::string instance;  // The GitLab instance's name in targets.
   Duration settle = minutes(10);
+  // Of what GitLab said of a target, at the decision on a create: 0 (asked for by each call) to 60 s.
+  Duration facts_max_age = seconds(10);
   // From the beginning of one walk of the reconciler to that of the next, and the calls it may make.
   Duration reconcile_every = minutes(10);
   int reconcile_calls_per_minute = 60;

@@ -18,7 +18,7 @@ struct Core {
       : parts(the_parts),
         options(std::move(the_options)),
         scope(parts.executor),
-        targets(parts.executor, parts.clock, parts.gitlab, parts.slots),
+        targets(parts.executor, parts.clock, parts.gitlab, parts.slots, options.facts_max_age),
         issuer(parts),
         undertaker(parts, options.name, options.settle),
         lifecycle(parts, options.name, scope, undertaker),

@@ -24,6 +24,10 @@ namespace {
 // A create with less time than this would most likely end as a token that nobody hears of.
 constexpr Duration kLeastTimeLeft = seconds(2);
 constexpr Duration kLargestSkew = minutes(15);
+// A call without a deadline waits no longer for GitLab before its intent is written.
+constexpr Duration kLongestWait = minutes(1);
+// What was read of a token that a repeat is to replace: it may be used meanwhile.
+constexpr Duration kRepeatMaxAge = seconds(1);
 
 // `latest` is the last date that GitLab allows. Says how long the token can live, in the words of the request.
 absl::Status ExpirationTooFar(Core& core, const CreateRequest& request, Date latest, std::string_view advice = "") {
@@ -128,6 +132,10 @@ MintSpec MintFor(const Token& asked, Date date) {
 
 Created CreatedOf(Token token, Secret secret) { return {std::move(token), std::move(secret)}; }
 
+absl::Status NoCallerAnyMore() {
+  return Error(absl::StatusCode::kPermissionDenied, "UNKNOWN_CALLER", "who calls is no caller of the policy");
+}
+
 // What is wrong with a 201, in words; empty if it is what was asked for.
 std::string MismatchOf(const UpstreamToken& made, const Token& asked, Date asked_date) {
   const auto sorted = [](std::vector<std::string> scopes) {
@@ -219,36 +227,55 @@ Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller c
   const absl::Status valid = ValidateCreate(request, core->options.instance, parts.ledger.Now());
   if (!valid.ok()) co_return valid;
   request.target.instance = core->options.instance;
-  const AccessRequest access = AccessOf(request, Verb::kCreate, parts.ledger.Now());
+  AccessRequest access = AccessOf(request, Verb::kCreate, parts.ledger.Now());
   const std::shared_ptr<const Policy> written_policy = parts.policies.Current();
   const Decision written = written_policy->DecideAsWritten(caller, access);
   if (!written.status.ok()) co_return Refuse(*core, caller, "CreateToken", access, nullptr, written, *written_policy);
 
   const std::optional<RequestKey> key = KeyOf(request);
-  std::optional<RequestRecord> record;
-  if (key.has_value()) {
-    absl::StatusOr<std::optional<RequestRecord>> found = co_await parts.ledger.FindRequest(caller.name, *key);
-    if (!found.ok()) co_return found.status();
-    record = *std::move(found);
-  }
-  const absl::StatusOr<TargetFacts> facts = co_await core->targets.Resolve(call, caller, request.target);
-  if (!facts.ok()) {
-    if (ReasonOf(facts.status()) != "UPSTREAM_NOT_FOUND") co_return facts.status();
-    if (!written_policy->CoversAsWritten(caller, access)) {
-      co_return Refuse(*core, caller, "CreateToken", access, nullptr, AbsentTarget(), *written_policy);
-    }
-    co_return TargetNotFound(request.target);
-  }
+  const CallContext waiting = call.Until(parts.clock.Boot() + kLongestWait);
+  std::optional<TargetFacts> facts;
   std::optional<TokenId> replaces;
-  if (record.has_value()) {
-    absl::StatusOr<TokenId> replaced = co_await JudgeRepeat(core, call, *std::move(record));
-    if (!replaced.ok()) co_return replaced.status();
-    replaces = *std::move(replaced);
+  std::optional<Slots::Slot> slot;
+  // What has waited for the slot for so long that it is not true any more is asked for again.
+  while (!slot.has_value()) {
+    std::optional<RequestRecord> record;
+    if (key.has_value()) {
+      absl::StatusOr<std::optional<RequestRecord>> found = co_await parts.ledger.FindRequest(caller.name, *key);
+      if (!found.ok()) co_return found.status();
+      record = *std::move(found);
+    }
+    absl::StatusOr<TargetFacts> resolved = co_await core->targets.Resolve(waiting, caller, request.target);
+    if (!resolved.ok()) {
+      if (ReasonOf(resolved.status()) != "UPSTREAM_NOT_FOUND") co_return resolved.status();
+      if (!written_policy->CoversAsWritten(caller, access)) {
+        co_return Refuse(*core, caller, "CreateToken", access, nullptr, AbsentTarget(), *written_policy);
+      }
+      co_return TargetNotFound(request.target);
+    }
+    facts = *std::move(resolved);
+    const bool is_repeat = record.has_value();
+    if (is_repeat) {
+      absl::StatusOr<TokenId> replaced = co_await JudgeRepeat(core, waiting, *std::move(record));
+      if (!replaced.ok()) co_return replaced.status();
+      replaces = *std::move(replaced);
+    }
+    const BootTime judged = parts.clock.Boot();
+    const absl::Status skew = CheckSkew(parts);
+    if (!skew.ok()) co_return skew;
+    absl::StatusOr<Slots::Slot> acquired = co_await parts.slots.Acquire(waiting, Lane::kCreate);
+    if (!acquired.ok()) co_return acquired.status();
+    const bool is_judged_now = !is_repeat || parts.clock.Boot() - judged <= kRepeatMaxAge;
+    if (core->targets.IsFresh(request.target) && is_judged_now) slot.emplace(*std::move(acquired));
   }
-  const absl::Status skew = CheckSkew(parts);
-  if (!skew.ok()) co_return skew;
-  absl::StatusOr<Slots::Slot> slot = co_await parts.slots.Acquire(call, Lane::kCreate);
-  if (!slot.ok()) co_return slot.status();
+  // The decision is that of this instant: its time, its policy, and who the caller is by it.
+  if (caller.recognise_again) {
+    absl::StatusOr<Caller> again = caller.recognise_again();
+    if (!again.ok()) co_return again.status();
+    if (again->name != caller.name) co_return NoCallerAnyMore();
+    caller = *std::move(again);
+  }
+  access.now = parts.ledger.Now();
 
   const std::shared_ptr<const Policy> policy = parts.policies.Current();
   const Decision decision = policy->Decide(caller, access, *facts);
@@ -270,8 +297,8 @@ Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller c
     token.expire_time = expected_end;
     co_return CreatedOf(std::move(token), Secret());
   }
-  const absl::Status waiting = call.Check(parts.clock.Boot());
-  if (!waiting.ok()) co_return waiting;
+  const absl::Status in_time = call.Check(parts.clock.Boot());
+  if (!in_time.ok()) co_return in_time;
   if (call.deadline() != kNever && call.deadline() - parts.clock.Boot() < kLeastTimeLeft) {
     co_return Error(absl::StatusCode::kDeadlineExceeded, "DEADLINE_TOO_SHORT",
                     "less than 2 s of the call's deadline are left; nothing was sent to GitLab");

@@ -196,6 +196,77 @@ TEST_F(CreateTest, ClocksThatDifferTooMuchMakeNoTokens) {
   EXPECT_EQ(gitlab_.posts(), 0);
 }
 
+// Facts of the moment of the decision, not of a minute before.
+TEST_F(CreateTest, AUserWhoHasBecomeAnAdministratorIsNoTarget) {
+  ASSERT_TRUE(Create(UserToken()).ok());
+  gitlab_.user(42).is_admin = true;
+  loop_.Advance(seconds(11));
+  EXPECT_EQ(ReasonOf(Create(UserToken()).status()), "TARGET_FORBIDDEN");
+}
+
+class WaitingCreateTest : public CreateTest {
+ protected:
+  // A create that waits for GitLab's pause to end.
+  void Begin(CreateRequest request, Duration pause, Caller caller = CallerNamed("ci")) {
+    slots_->PauseUntil(loop_.Boot() + pause);
+    result_.reset();
+    broker_->scope().Spawn<absl::StatusOr<Created>>(
+        broker_->Create(CallContext(), std::move(caller), std::move(request)),
+        [this](absl::StatusOr<Created> created) { result_ = std::move(created); });
+    Settle();
+  }
+  std::string End() {
+    Pass(seconds(70));
+    EXPECT_TRUE(result_.has_value());
+    return result_.has_value() ? ReasonOf(result_->status()) : "none";
+  }
+
+  std::optional<absl::StatusOr<Created>> result_;
+};
+
+TEST_F(WaitingCreateTest, IsDecidedOnWhatGitLabSaysAfterTheWait) {
+  ASSERT_TRUE(Create(UserToken()).ok());  // The target is known.
+  Begin(UserToken(), seconds(30));
+  gitlab_.user(42).is_admin = true;
+  EXPECT_EQ(End(), "TARGET_FORBIDDEN");
+  EXPECT_EQ(gitlab_.posts(), 1);
+}
+
+TEST_F(WaitingCreateTest, IsJudgedByWhoTheCallerIsAfterTheWait) {
+  ASSERT_TRUE(Create(UserToken()).ok());
+  bool is_known = true;
+  Caller caller = CallerNamed("ci");
+  caller.recognise_again = [&is_known]() -> absl::StatusOr<Caller> {
+    if (is_known) return CallerNamed("ci");
+    return Error(absl::StatusCode::kPermissionDenied, "UNKNOWN_CALLER", "who calls is no caller of the policy");
+  };
+  Begin(UserToken(), seconds(30), caller);
+  is_known = false;
+  EXPECT_EQ(End(), "UNKNOWN_CALLER");
+  EXPECT_EQ(gitlab_.posts(), 1);
+}
+
+TEST_F(WaitingCreateTest, WithoutADeadlineWaitsAMinuteAtMost) {
+  ASSERT_TRUE(Create(UserToken()).ok());
+  Begin(UserToken(), hours(1));
+  EXPECT_EQ(End(), "UPSTREAM_RATE_LIMITED");
+}
+
+// The first response was lost, or so it seemed: the credential is used while the repeat waits.
+TEST_F(WaitingCreateTest, ARepeatEndsNoCredentialThatIsUsedMeanwhile) {
+  CreateRequest request = UserToken();
+  request.request_id = "6f1c1a0e-7f0a-4a3c-9a53-0d6a4c7c9f11";
+  const absl::StatusOr<Created> first = Create(request);
+  ASSERT_TRUE(first.ok()) << first.status();
+  // Long enough for the read of the token to be over when the wait begins.
+  gitlab_.set_after_get([this] { slots_->PauseUntil(loop_.Boot() + seconds(30)); });
+  Begin(request, Duration(0));
+  gitlab_.set_after_get(nullptr);
+  gitlab_.Use(first->token.upstream_id);
+  EXPECT_EQ(End(), "TOKEN_EXISTS");
+  EXPECT_EQ(StateOf(first->token.id), TokenState::kActive);
+}
+
 TEST_F(CreateTest, ValidateOnlyFailsAsTheRealCallAndMakesNothing) {
   CreateRequest request = UserToken();
   request.validate_only = true;

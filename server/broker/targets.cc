@@ -9,8 +9,11 @@
 namespace tokenbroker {
 namespace {
 
-constexpr Duration kFactsLive = seconds(60);
-constexpr Duration kAbsenceLives = seconds(10);
+constexpr Duration kAbsenceMaxAge = seconds(10);
+// What has just been asked for is fresh, also where nothing is to be remembered.
+constexpr Duration kLeastAge = seconds(1);
+// To ask again for a target that was found within this time maps nothing.
+constexpr Duration kKnownFor = hours(1);
 constexpr int kResolutionsPerMinute = 60;
 constexpr std::size_t kCacheMax = 10'000;
 constexpr std::size_t kBudgetsMax = 10'000;
@@ -26,7 +29,15 @@ Targets::Key Targets::KeyOf(const Target& target) {
 
 const absl::StatusOr<TargetFacts>* Targets::Find(const Key& key) const {
   const auto cached = cache_.find(key);
-  return cached != cache_.end() && clock_.Boot() < cached->second.until ? &cached->second.facts : nullptr;
+  if (cached == cache_.end()) return nullptr;
+  const Entry& entry = cached->second;
+  const Duration max_age = entry.facts.ok() ? max_age_ : std::min(max_age_, kAbsenceMaxAge);
+  return clock_.Boot() - entry.fetched < max_age ? &entry.facts : nullptr;
+}
+
+bool Targets::IsFresh(const Target& target) const {
+  const auto cached = cache_.find(KeyOf(target));
+  return cached != cache_.end() && clock_.Boot() - cached->second.fetched <= std::max(max_age_, kLeastAge);
 }
 
 Task<absl::StatusOr<TargetFacts>> Targets::Resolve(CallContext call, Caller caller, Target target) {
@@ -50,7 +61,10 @@ Task<absl::StatusOr<TargetFacts>> Targets::Resolve(CallContext call, Caller call
 }
 
 Task<absl::StatusOr<TargetFacts>> Targets::Ask(CallContext call, std::string caller, Key key, Target target) {
-  const absl::Status spent = Spend(caller);
+  const auto cached = cache_.find(key);
+  const bool is_known =
+      cached != cache_.end() && cached->second.facts.ok() && clock_.Boot() - cached->second.fetched < kKnownFor;
+  const absl::Status spent = is_known ? absl::OkStatus() : Spend(caller);
   if (!spent.ok()) co_return spent;
   const absl::StatusOr<Slots::Slot> slot = co_await slots_.Acquire(call, Lane::kResolve);
   if (!slot.ok()) co_return slot.status();
@@ -79,7 +93,7 @@ absl::Status Targets::Spend(const std::string& caller) {
 void Targets::Remember(const Key& key, const absl::StatusOr<TargetFacts>& facts) {
   const bool absent = ReasonOf(facts.status()) == "UPSTREAM_NOT_FOUND";
   if (!facts.ok() && !absent) return;
-  const Entry entry = {facts, clock_.Boot() + (facts.ok() ? kFactsLive : kAbsenceLives)};
+  const Entry entry = {facts, clock_.Boot()};
   const bool is_new = cache_.insert_or_assign(key, entry).second;
   if (is_new) order_.push_back(key);
   if (order_.size() > kCacheMax) {

@@ -1,6 +1,7 @@
 #pragma once
-// What GitLab says of a target, remembered for a short while: found facts for a minute, absence for ten seconds. A
-// caller may make GitLab look at most 60 times a minute, so that nobody maps an instance through the broker.
+// What GitLab says of a target, remembered for BrokerOptions::facts_max_age, absence for ten seconds at most. A caller
+// may have GitLab look up at most 60 targets a minute that are not remembered at all, so that nobody maps an instance
+// through the broker; to ask again for one that was found within the last hour costs nothing of that.
 
 #include <cstdint>
 #include <list>
@@ -24,19 +25,22 @@ namespace tokenbroker {
 // Runs on the executor alone.
 class Targets {
  public:
-  Targets(Executor& executor, Clock& clock, GitLab& gitlab, Slots& slots)
-      : executor_(executor), clock_(clock), gitlab_(gitlab), slots_(slots) {}
+  // `max_age`: of facts, when Resolve returns them.
+  Targets(Executor& executor, Clock& clock, GitLab& gitlab, Slots& slots, Duration max_age)
+      : executor_(executor), clock_(clock), gitlab_(gitlab), slots_(slots), max_age_(max_age) {}
 
-  // The facts, at most a minute old; many who ask for one target at the same time share one look. NOT_FOUND, reason
+  // The facts, at most `max_age` old; many who ask for one target at the same time share one look. NOT_FOUND, reason
   // UPSTREAM_NOT_FOUND, if it does not exist or cannot be seen; RESOURCE_EXHAUSTED, reason RESOLUTIONS_EXHAUSTED; else
   // as GitLab::Resolve and Slots::Acquire.
   Task<absl::StatusOr<TargetFacts>> Resolve(CallContext call, Caller caller, Target target);
+  // True if the facts that are remembered of `target` are no older than Resolve's may be, or a second.
+  bool IsFresh(const Target& target) const;
 
  private:
   using Key = std::tuple<std::string, TargetKind, std::string>;  // Instance, kind, ref in lower case.
   struct Entry {
     absl::StatusOr<TargetFacts> facts;
-    BootTime until;
+    BootTime fetched;
   };
   struct Budget {
     BootTime window_end{};
@@ -54,6 +58,7 @@ class Targets {
   Clock& clock_;
   GitLab& gitlab_;
   Slots& slots_;
+  const Duration max_age_;
   std::map<Key, Entry> cache_;
   std::list<Key> order_;  // Of insertion; the oldest goes first when the cache is full.
   std::map<std::string, Budget> budgets_;

@@ -22,6 +22,7 @@ namespace {
 namespace pb = config::v1;
 
 constexpr Duration kShortestSettle = seconds(180);
+constexpr Duration kMaxFactsAge = seconds(60);
 constexpr Duration kLongestConnectionAge = hours(1);
 constexpr int kMostConnections = 10000;
 constexpr int kMostIssuers = 16;
@@ -124,6 +125,10 @@ void CheckGitLab(const pb::GitLab& gitlab, const SourceMap& map, Checker& check,
   if (map.Contains(at + "max_connections")) out.max_connections = gitlab.max_connections();
   if (out.max_connections < 1 || out.max_connections > kMostConnections) {
     check.Fail(at + "max_connections", std::to_string(out.max_connections), "must be from 1 to 10000");
+  }
+  out.facts_max_age = check.Time(at + "facts_max_age", gitlab.facts_max_age(), out.facts_max_age);
+  if (out.facts_max_age > kMaxFactsAge) {
+    check.Fail(at + "facts_max_age", Checker::Quote(gitlab.facts_max_age()), "must be from 0s to 60s");
   }
   out.settle = check.Time(at + "settle", gitlab.settle(), out.settle);
   if (out.settle < kShortestSettle) {

@@ -18,6 +18,7 @@ struct GitLabConfig {
   std::string proxy;    // Empty: none.
   int max_connections = 64;
   Duration settle = minutes(10);
+  Duration facts_max_age = seconds(10);
 };
 
 struct JwtIssuerConfig {

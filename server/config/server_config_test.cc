@@ -54,21 +54,24 @@ TEST(ServerConfigTest, Defaults) {
   EXPECT_EQ(config->gitlab.proxy, "");
   EXPECT_EQ(config->gitlab.max_connections, 64);
   EXPECT_EQ(config->gitlab.settle, minutes(10));
+  EXPECT_EQ(config->gitlab.facts_max_age, seconds(10));
   EXPECT_TRUE(config->issuers.empty());
   EXPECT_EQ(config->log_level, LogLevel::kInfo);
   EXPECT_FALSE(config->allow_admin_targets);
 }
 
 TEST(ServerConfigTest, Everything) {
-  const auto config = Load(std::string(kGood) +
-                           "    ca_file: gitlab.pem\n    proxy: http://proxy:3128\n    max_connections: 10000\n"
-                           "    settle: 180s\nlog: {level: debug}\ndanger: {allow_admin_targets: true}\n"
-                           "identity: {trust_domains: [example.org, Test]}\n");
+  const auto config =
+      Load(std::string(kGood) +
+           "    ca_file: gitlab.pem\n    proxy: http://proxy:3128\n    max_connections: 10000\n"
+           "    settle: 180s\n    facts_max_age: 0s\nlog: {level: debug}\ndanger: {allow_admin_targets: true}\n"
+           "identity: {trust_domains: [example.org, Test]}\n");
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->gitlab.ca_file, "gitlab.pem");
   EXPECT_EQ(config->gitlab.proxy, "http://proxy:3128");
   EXPECT_EQ(config->gitlab.max_connections, 10000);
   EXPECT_EQ(config->gitlab.settle, seconds(180));
+  EXPECT_EQ(config->gitlab.facts_max_age, seconds(0));
   EXPECT_EQ(config->log_level, LogLevel::kDebug);
   EXPECT_TRUE(config->allow_admin_targets);
   EXPECT_EQ(config->trust_domains, (std::vector<std::string>{"example.org", "test"}));
@@ -186,6 +189,7 @@ INSTANTIATE_TEST_SUITE_P(
          "15:22: gitlab[0].max_connections: 10001: must be from 1"},
         {"NoConnections", "", "    max_connections: 0\n", "15:22: gitlab[0].max_connections: 0: must be"},
         {"NegativeConnections", "", "    max_connections: -1\n", "15:22: gitlab[0].max_connections: -1"},
+        {"OldFacts", "", "    facts_max_age: 61s\n", "15:20: gitlab[0].facts_max_age: '61s': must be from 0s to 60s"},
         {"ShortSettle", "", "    settle: 179s\n", "15:13: gitlab[0].settle: '179s': must be at least 180s"},
         {"IssuerMissing", "", Issuer("''", "audiences: [a]"), "17:15: identity.issuers[0].issuer: missing"},
         {"IssuerWithBlank", "", Issuer("'a b'", "audiences: [a]\n      jwks_file: k"),

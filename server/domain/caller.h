@@ -1,8 +1,11 @@
 #pragma once
 // Who calls.
 
+#include <functional>
 #include <map>
 #include <string>
+
+#include "absl/status/statusor.h"
 
 namespace tokenbroker {
 
@@ -14,6 +17,9 @@ struct Caller {
   std::string rule = {};
   // What the identity's captures caught, by their names. They stand for "{name}" in target patterns.
   std::map<std::string, std::string> captures = {};
+  // Recognises the same peer again, by the policy and the time of that moment; fails as a call of it would. Empty: the
+  // caller stays who it was. A create that has waited asks before it decides.
+  std::function<absl::StatusOr<Caller>()> recognise_again = {};
 };
 
 }  // namespace tokenbroker

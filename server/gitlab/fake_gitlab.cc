@@ -186,6 +186,7 @@ Task<absl::StatusOr<std::optional<UpstreamToken>>> FakeGitLab::GetToken(CallCont
   const UpstreamToken* const found = FindById(ref);
   if (found == nullptr) co_return std::optional<UpstreamToken>();
   UpstreamToken token = *found;
+  if (after_get_) after_get_();
   token.active = IsActive(token);
   co_return std::optional<UpstreamToken>(std::move(token));
 }

@@ -60,6 +60,8 @@ class FakeGitLab final : public GitLab {
   void set_list_lag(Duration lag) { list_lag_ = lag; }
   // Requests about such a target have no response.
   void set_fails(std::function<bool(const ResolvedTarget& target)> fails) { fails_ = std::move(fails); }
+  // Called after each read of a token by id.
+  void set_after_get(std::function<void()> act) { after_get_ = std::move(act); }
   // A replica lags: whatever asks for a token by id within this time of its making finds nothing.
   void set_lag_by_id(Duration lag) { lag_by_id_ = lag; }
 
@@ -143,6 +145,7 @@ class FakeGitLab final : public GitLab {
   bool issuer_is_admin_ = true;
   bool unmarked_ = false;
   bool refuse_deletes_ = false;
+  std::function<void()> after_get_;
   std::function<bool(const ResolvedTarget&)> fails_;
   int max_lifetime_days_ = 365;
   Duration lag_by_id_{0};

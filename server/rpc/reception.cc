@@ -45,8 +45,39 @@ struct Reception::Known {
   const CallerIndex callers;
 };
 
+// Who a peer is by the policy of now. Outlived by the policies and the clock alone.
+class Reception::Recogniser {
+ public:
+  Recogniser(const PolicySource& policies, const Clock& clock, std::vector<std::string> trust_domains)
+      : policies_(policies), clock_(clock), trust_domains_(std::move(trust_domains)) {}
+
+  absl::StatusOr<Caller> Recognise(const PeerFacts& peer) {
+    return KnownCallers()->callers.Recognise(peer, clock_.Now());
+  }
+
+ private:
+  // The callers of the policy of now; made anew when that has changed.
+  std::shared_ptr<const Known> KnownCallers() {
+    std::shared_ptr<const Policy> policy = policies_.Current();
+    const std::lock_guard lock(mutex_);
+    if (known_ == nullptr || known_->policy != policy) {
+      known_ = std::make_shared<const Known>(std::move(policy), trust_domains_);
+    }
+    return known_;
+  }
+
+  const PolicySource& policies_;
+  const Clock& clock_;
+  const std::vector<std::string> trust_domains_;
+  std::mutex mutex_;
+  std::shared_ptr<const Known> known_;
+};
+
 Reception::Reception(ServiceParts parts, ReceptionOptions options)
-    : parts_(parts), options_(std::move(options)), places_(options_.max_calls_per_caller) {}
+    : parts_(parts),
+      options_(std::move(options)),
+      places_(options_.max_calls_per_caller),
+      recogniser_(std::make_shared<Recogniser>(parts_.policies, parts_.clock, options_.trust_domains)) {}
 
 void Reception::Note(std::string_view method, const google::protobuf::Message& request) const {
   if (!parts_.log.Writes(LogLevel::kTrace)) return;
@@ -57,15 +88,6 @@ std::shared_ptr<UnaryCall> Reception::Begin(const grpc::CallbackServerContext& c
                                             const google::protobuf::Message& request) const {
   Note(method, request);
   return UnaryCall::Begin(context, method, parts_.clock, parts_.metrics);
-}
-
-std::shared_ptr<const Reception::Known> Reception::KnownCallers() const {
-  std::shared_ptr<const Policy> policy = parts_.policies.Current();
-  const std::lock_guard lock(mutex_);
-  if (known_ == nullptr || known_->policy != policy) {
-    known_ = std::make_shared<const Known>(std::move(policy), options_.trust_domains);
-  }
-  return known_;
 }
 
 absl::StatusOr<Caller> Reception::Recognise(const grpc::CallbackServerContext& context) const {
@@ -84,7 +106,14 @@ absl::StatusOr<Caller> Reception::Recognise(const grpc::CallbackServerContext& c
     if (!bearer.ok()) return bearer.status();
     peer.bearer = *std::move(bearer);
   }
-  return KnownCallers()->callers.Recognise(peer, now);
+  absl::StatusOr<Caller> caller = recogniser_->Recognise(peer);
+  if (!caller.ok()) return caller;
+  caller->recognise_again = [recogniser = recogniser_, peer = std::move(peer)]() -> absl::StatusOr<Caller> {
+    absl::StatusOr<Caller> again = recogniser->Recognise(peer);
+    if (!again.ok()) return ForThePeer(again.status(), ReasonOf(again.status()));
+    return again;
+  };
+  return caller;
 }
 
 absl::StatusOr<Caller> Reception::Admit(const grpc::CallbackServerContext& context, CallPlace& place) const {

@@ -70,17 +70,15 @@ class Reception {
   static constexpr int kMaxFailureLines = 20;
 
   struct Known;
+  class Recogniser;
 
-  // The callers of the policy of now; made anew when that has changed.
-  std::shared_ptr<const Known> KnownCallers() const;
   absl::StatusOr<Caller> Recognise(const grpc::CallbackServerContext& context) const;
 
   const ServiceParts parts_;
   const ReceptionOptions options_;
   mutable CallPlaces places_;
   mutable LineBudget failures_{kMaxFailureLines};
-  mutable std::mutex mutex_;
-  mutable std::shared_ptr<const Known> known_;
+  const std::shared_ptr<Recogniser> recogniser_;  // Shared with the callers that it recognised.
 };
 
 }  // namespace tokenbroker
