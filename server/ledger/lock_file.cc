@@ -2,12 +2,15 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -29,9 +32,23 @@ std::string Self() {
   return absl::StrCat("process ", getpid(), " on host ", host.data());
 }
 
+// The file that `path` leads to; `path` itself if there is none.
+std::string WithoutLinks(const std::string& path) {
+  std::error_code error;
+  const std::filesystem::path real = std::filesystem::weakly_canonical(path, error);
+  return error ? path : real.string();
+}
+
 }  // namespace
 
-absl::StatusOr<LockFile> LockFile::Take(const std::string& path) {
+absl::StatusOr<LockFile> LockFile::Take(const std::string& ledger) {
+  struct stat info {};
+  if (stat(ledger.c_str(), &info) == 0 && info.st_nlink > 1) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the ledger ", ledger, " has ", info.st_nlink,
+                     " names (hard links): another broker may use it under another one. Remove the others"));
+  }
+  const std::string path = WithoutLinks(ledger) + ".lock";
   const int descriptor = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (descriptor < 0) {
     return absl::FailedPreconditionError(absl::StrCat("cannot open ", path, ": ", std::strerror(errno)));

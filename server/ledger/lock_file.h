@@ -1,5 +1,7 @@
 #pragma once
-// One broker to a ledger: a lock on "<ledger>.lock" that ends with the process, and says who holds it.
+// One broker to a ledger: a lock on "<ledger>.lock" that ends with the process, and says who holds it. Symbolic links
+// to the ledger are followed first, so that a second name of the file is no second lock. A hard link cannot be
+// followed: a ledger that has one is rejected, as SQLite would keep a log of its own beside each name.
 
 #include <string>
 
@@ -9,8 +11,9 @@ namespace tokenbroker {
 
 class LockFile {
  public:
-  // FAILED_PRECONDITION, naming process and host, if another process holds it.
-  static absl::StatusOr<LockFile> Take(const std::string& path);
+  // FAILED_PRECONDITION, naming process and host, if another process holds it; or naming the ledger, if it has more
+  // than one name. The ledger need not exist.
+  static absl::StatusOr<LockFile> Take(const std::string& ledger);
   LockFile(LockFile&& other) noexcept;
   LockFile& operator=(LockFile&&) = delete;
   ~LockFile();

@@ -42,7 +42,7 @@ struct Opened {
 absl::StatusOr<Opened> Open(const std::string& path) {
   struct stat there {};
   if (stat(path.c_str(), &there) != 0) return absl::NotFoundError(absl::StrCat("there is no ledger ", path));
-  absl::StatusOr<LockFile> lock = LockFile::Take(path + ".lock");
+  absl::StatusOr<LockFile> lock = LockFile::Take(path);
   if (!lock.ok()) return lock.status();
   absl::StatusOr<std::unique_ptr<SqliteDb>> db = SqliteDb::OpenWriter(path, kBusy);
   if (!db.ok()) return db.status();

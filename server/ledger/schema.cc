@@ -1,5 +1,7 @@
 #include "server/ledger/schema.h"
 
+#include <sys/stat.h>
+
 #include <charconv>
 #include <optional>
 
@@ -202,6 +204,26 @@ absl::Status Check(SqliteDb& db, const std::string& path, const std::string& bro
 }
 
 }  // namespace
+
+absl::Status CheckIsLedger(const std::string& path) {
+  struct stat info {};
+  if (stat(path.c_str(), &info) != 0 || info.st_size == 0) return absl::OkStatus();
+  const absl::StatusOr<std::unique_ptr<SqliteDb>> db = SqliteDb::OpenReader(path, seconds(5));
+  const auto foreign = [&path](const std::string& why) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, " is not a ledger of a token broker: ", why, ". Name another file in ledger.sqlite_file"));
+  };
+  if (!db.ok()) return foreign(std::string(db.status().message()));
+  absl::StatusOr<Statement> select = (*db)->Prepare(
+      "SELECT COUNT(*), COUNT(CASE WHEN name IN ('meta', 'tokens', 'requests', 'events') THEN 1 END) "
+      "FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'");
+  if (!select.ok()) return foreign(std::string(select.status().message()));
+  const absl::StatusOr<bool> row = select->Step();
+  if (!row.ok()) return foreign(std::string(row.status().message()));
+  // A start that ended before its first commit leaves a database without tables.
+  const bool is_ours = select->Int(0) == 0 || select->Int(1) == 4;
+  return is_ours ? absl::OkStatus() : foreign("it is a database of another program");
+}
 
 absl::Status PrepareSchema(SqliteDb& db, const std::string& path, const std::string& broker) {
   absl::Status done = db.Execute("BEGIN IMMEDIATE");

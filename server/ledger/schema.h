@@ -9,6 +9,10 @@
 
 namespace tokenbroker {
 
+// OK if there is no such file, if it is empty, or if it is a ledger. FAILED_PRECONDITION, naming the file, if it is a
+// database of another program or no database: it is read alone, and not changed by a byte.
+absl::Status CheckIsLedger(const std::string& path);
+
 inline constexpr int kSchemaVersion = 2;
 
 // Makes the tables in an empty file and writes the broker's name into it; in a file that has them, checks both, and

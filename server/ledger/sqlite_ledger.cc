@@ -256,8 +256,10 @@ absl::Status MakeRetriesDue(SqliteDb& db, WallTime now) {
 
 absl::StatusOr<std::unique_ptr<Ledger>> OpenSqliteLedger(SqliteLedgerOptions options, Executor& executor, Clock& clock,
                                                          Random& random, Metrics& metrics) {
-  absl::StatusOr<LockFile> lock = LockFile::Take(options.path + ".lock");
+  absl::StatusOr<LockFile> lock = LockFile::Take(options.path);
   if (!lock.ok()) return lock.status();
+  const absl::Status ours = CheckIsLedger(options.path);
+  if (!ours.ok()) return ours;
   absl::StatusOr<std::unique_ptr<SqliteDb>> writer = SqliteDb::OpenWriter(options.path, options.busy, options.vfs);
   if (!writer.ok()) return InFile(options.path, writer.status());
   const absl::Status schema = PrepareSchema(**writer, options.path, options.broker);

@@ -1,11 +1,14 @@
 #include "server/ledger/sqlite_ledger.h"
 
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
 #include <condition_variable>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <mutex>
 #include <thread>
 
@@ -82,6 +85,49 @@ TEST_F(SqliteLedgerTest, BelongsToOneProcessAtATime) {
   ASSERT_TRUE(first.ok()) << first.status();
   const absl::Status second = Open().status();
   EXPECT_NE(std::string(second.message()).find("process " + std::to_string(getpid())), std::string::npos) << second;
+}
+
+TEST_F(SqliteLedgerTest, ALinkIsNoSecondLedger) {
+  const absl::StatusOr<std::unique_ptr<Ledger>> first = Open();
+  ASSERT_TRUE(first.ok()) << first.status();
+  const std::string real = path_;
+  path_ = real + ".soft";
+  std::filesystem::create_symlink(real, path_);
+  const absl::Status soft = Open().status();
+  EXPECT_NE(std::string(soft.message()).find("process " + std::to_string(getpid())), std::string::npos) << soft;
+  path_ = real + ".hard";
+  std::filesystem::create_hard_link(real, path_);
+  const absl::Status hard = Open().status();
+  EXPECT_NE(std::string(hard.message()).find("hard links"), std::string::npos) << hard;
+  EXPECT_NE(std::string(hard.message()).find(path_), std::string::npos) << hard;
+}
+
+// What is not ours is not new: it is left as it is.
+TEST_F(SqliteLedgerTest, AFileOfAnotherProgramIsNotTouched) {
+  const auto bytes = [this] {
+    std::ifstream in(path_, std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  {
+    sqlite3* other = nullptr;
+    ASSERT_EQ(sqlite3_open(path_.c_str(), &other), SQLITE_OK);
+    ASSERT_EQ(sqlite3_exec(other, "CREATE TABLE meta (x); INSERT INTO meta VALUES (1)", nullptr, nullptr, nullptr),
+              SQLITE_OK);
+    sqlite3_close(other);
+  }
+  const std::string database = bytes();
+  const absl::Status foreign = Open().status();
+  EXPECT_NE(std::string(foreign.message()).find(path_), std::string::npos) << foreign;
+  EXPECT_NE(std::string(foreign.message()).find("another program"), std::string::npos) << foreign;
+  EXPECT_EQ(bytes(), database);
+
+  { std::ofstream(path_, std::ios::trunc) << "# no database at all, but long enough to be looked at as one\n"; }
+  const std::string text = bytes();
+  EXPECT_FALSE(Open().ok());
+  EXPECT_EQ(bytes(), text);
+
+  { std::ofstream(path_, std::ios::trunc); }
+  EXPECT_TRUE(Open().ok());  // An empty file is new.
 }
 
 TEST_F(SqliteLedgerTest, IsForItsOwnersEyes) {
