@@ -134,7 +134,9 @@ absl::StatusOr<Caller> Reception::Admit(const grpc::CallbackServerContext& conte
   }
   place = places_.Take(caller->name);
   if (place) return caller;
-  parts_.log.Info("too many calls", {{"caller", caller->name}});
+  if (const std::optional<std::int64_t> suppressed = too_many_.Take(parts_.clock.Boot())) {
+    parts_.log.Info("too many calls", {{"caller", caller->name}, {"suppressed", *suppressed}});
+  }
   return Error(absl::StatusCode::kResourceExhausted, "TOO_MANY_CALLS",
                "the caller has " + std::to_string(places_.most()) + " calls at work, the most that are taken")
       .RetryAfter(seconds(1));

@@ -66,7 +66,7 @@ class Reception {
   UnaryCall::OnEnd Logged(std::string method, const Caller& caller) const;
 
  private:
-  // Lines a minute about peers that are not recognised.
+  // Lines a minute about peers that are not recognised, and about callers with too many calls.
   static constexpr int kMaxFailureLines = 20;
 
   struct Known;
@@ -78,6 +78,7 @@ class Reception {
   const ReceptionOptions options_;
   mutable CallPlaces places_;
   mutable LineBudget failures_{kMaxFailureLines};
+  mutable LineBudget too_many_{kMaxFailureLines};
   const std::shared_ptr<Recogniser> recogniser_;  // Shared with the callers that it recognised.
 };
 
