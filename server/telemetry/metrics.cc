@@ -336,9 +336,7 @@ void Metrics::SetLogLinesDropped(std::uint64_t lines) {
 
 void Metrics::SetClockDifference(Duration difference) { families_->clock_difference.Set(Seconds(difference)); }
 
-void Metrics::SetReconcileSkipped(std::int64_t count) {
-  families_->reconcile_skipped.Set(static_cast<double>(count));
-}
+void Metrics::SetReconcileSkipped(std::int64_t count) { families_->reconcile_skipped.Set(static_cast<double>(count)); }
 
 void Metrics::PolicyRefused() { families_->policy_load_failures.Increment(); }
 
