@@ -208,7 +208,7 @@ class WaitingCreateTest : public CreateTest {
  protected:
   // A create that waits for GitLab's pause to end.
   void Begin(CreateRequest request, Duration pause, Caller caller = CallerNamed("ci")) {
-    slots_->PauseUntil(loop_.Boot() + pause);
+    slots_->PauseAll(loop_.Boot() + pause);
     result_.reset();
     broker_->scope().Spawn<absl::StatusOr<Created>>(
         broker_->Create(CallContext(), std::move(caller), std::move(request)),
@@ -259,7 +259,7 @@ TEST_F(WaitingCreateTest, ARepeatEndsNoCredentialThatIsUsedMeanwhile) {
   const absl::StatusOr<Created> first = Create(request);
   ASSERT_TRUE(first.ok()) << first.status();
   // Long enough for the read of the token to be over when the wait begins.
-  gitlab_.set_after_get([this] { slots_->PauseUntil(loop_.Boot() + seconds(30)); });
+  gitlab_.set_after_get([this] { slots_->PauseAll(loop_.Boot() + seconds(30)); });
   Begin(request, Duration(0));
   gitlab_.set_after_get(nullptr);
   gitlab_.Use(first->token.upstream_id);

@@ -29,6 +29,17 @@ TEST_F(LifecycleTest, ATokenLivesToItsEndAndNotLonger) {
   EXPECT_EQ(StateOf(token.id), TokenState::kExpired);
 }
 
+TEST_F(LifecycleTest, ADueTokenIsRevokedThoughGitLabAsksForAPause) {
+  StartJobs();
+  CreateRequest request = UserToken();
+  request.ttl = minutes(1);
+  const Token token = Make(request);
+  slots_->PauseAll(loop_.Boot() + minutes(2));
+  Pass(seconds(62));
+  EXPECT_TRUE(gitlab_.live().empty());
+  EXPECT_EQ(StateOf(token.id), TokenState::kExpired);
+}
+
 TEST_F(LifecycleTest, WhatWasDueWhileTheBrokerWasDownIsRevokedAtItsStart) {
   CreateRequest request = UserToken();
   request.ttl = minutes(1);

@@ -14,7 +14,9 @@ namespace {
 constexpr std::size_t kWordsMax = 512;
 constexpr std::string_view kRedacted = "[redacted]";
 constexpr Duration kDefaultPause = seconds(60);
-constexpr Duration kLongestPause = hours(1);
+// After that one request more costs GitLab little, and tells whether the limit is still there.
+constexpr Duration kLongestPause = seconds(120);
+constexpr Duration kLongestUnmarkedPause = seconds(60);
 
 bool ContainsNoCase(std::string_view text, std::string_view part) {
   const auto same = [](char a, char b) {
@@ -202,20 +204,25 @@ std::optional<Date> LatestDateOf(const HttpAnswer& answer) {
 }
 
 std::optional<Duration> PauseAsked(const HttpAnswer& answer, WallTime now) {
+  const Duration longest = IsFromGitLab(answer) ? kLongestPause : kLongestUnmarkedPause;
   if (answer.status == 429) {
     const std::optional<std::int64_t> after = Number(answer.header("retry-after"));
     const Duration pause =
         after.has_value() ? Duration(seconds(std::clamp<std::int64_t>(*after, 0, 3600))) : kDefaultPause;
-    return std::min(pause, kLongestPause);
+    return std::min(pause, longest);
   }
   if (Number(answer.header("ratelimit-remaining")) == 0) {
     const std::optional<std::int64_t> reset = Number(answer.header("ratelimit-reset"));
     if (reset.has_value()) {
       const std::int64_t at = std::clamp<std::int64_t>(*reset, 0, 253'402'300'800);
-      return std::clamp<Duration>(FromMicros(at * 1'000'000) - now, Duration(0), kLongestPause);
+      return std::clamp<Duration>(FromMicros(at * 1'000'000) - now, Duration(0), longest);
     }
   }
   return std::nullopt;
+}
+
+bool LimitsAllRequests(const HttpAnswer& answer) {
+  return IsFromGitLab(answer) && answer.header("ratelimit-name").starts_with("throttle_");
 }
 
 absl::Status FailureOf(const HttpAnswer& answer, std::string_view issuer, WallTime now) {

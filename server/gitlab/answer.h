@@ -40,8 +40,13 @@ absl::Status FailureOf(const HttpAnswer& answer, std::string_view issuer, WallTi
 // whatever the words say. The earliest date if there are several; std::nullopt if `answer` is no such rejection.
 std::optional<Date> LatestDateOf(const HttpAnswer& answer);
 
-// How long GitLab asks us to wait: Retry-After of a 429, or RateLimit-Reset when RateLimit-Remaining is 0.
+// How long no more requests of the kind are to be sent: Retry-After of a 429, or until RateLimit-Reset when
+// RateLimit-Remaining is 0. At most two minutes, whatever the headers say; at most one minute if the response has no
+// GitLab mark.
 std::optional<Duration> PauseAsked(const HttpAnswer& answer, WallTime now);
+// Whether the limit behind PauseAsked is one on all requests: GitLab's application names a throttle of its own in
+// RateLimit-Name. Any other limit is one on the operation that reached it.
+bool LimitsAllRequests(const HttpAnswer& answer);
 
 // A text of somebody else's as it may be shown: see FailureOf.
 std::string Presentable(std::string_view text, std::string_view issuer);

@@ -221,14 +221,40 @@ TEST(AnswerTest, ThePauseIsWhatGitLabAsksFor) {
   EXPECT_EQ(RetryAfterOf(Failure(limited)), seconds(17));
   limited.headers["retry-after"] = "0";
   EXPECT_EQ(PauseAsked(limited, kNow), seconds(0));
-  limited.headers["retry-after"] = "86400";
-  EXPECT_EQ(PauseAsked(limited, kNow), hours(1));
+  for (const char* very_long : {"86400", "9999999999"}) {
+    limited.headers["retry-after"] = very_long;
+    EXPECT_EQ(PauseAsked(limited, kNow), seconds(120));
+    EXPECT_EQ(RetryAfterOf(Failure(limited)), seconds(120));
+  }
   limited.headers["retry-after"] = "-5";
   EXPECT_EQ(PauseAsked(limited, kNow), seconds(0));
   for (const char* no_number : {"Wed, 25 Nov 2026 06:53:14 GMT", "99999999999999999999", "5s", ""}) {
     limited.headers["retry-after"] = no_number;
     EXPECT_EQ(PauseAsked(limited, kNow), seconds(60)) << no_number;
   }
+}
+
+TEST(AnswerTest, WithoutGitLabsMarkThePauseIsAMinuteAtMost) {
+  HttpAnswer limited = Foreign(429, "text/plain", "Retry later\n");
+  limited.headers["retry-after"] = "86400";
+  EXPECT_EQ(PauseAsked(limited, kNow), seconds(60));
+  limited.headers["retry-after"] = "17";
+  EXPECT_EQ(PauseAsked(limited, kNow), seconds(17));
+  HttpAnswer last = Foreign(200, "text/plain", "");
+  last.headers["ratelimit-remaining"] = "0";
+  last.headers["ratelimit-reset"] = "9223372036854775807";
+  EXPECT_EQ(PauseAsked(last, kNow), seconds(60));
+}
+
+TEST(AnswerTest, OnlyAThrottleThatGitLabNamesLimitsAllRequests) {
+  HttpAnswer limited = Answer(429, "Retry later\n");
+  EXPECT_FALSE(LimitsAllRequests(limited));  // A limit of one operation names none.
+  limited.headers["ratelimit-name"] = "project_api";
+  EXPECT_FALSE(LimitsAllRequests(limited));
+  limited.headers["ratelimit-name"] = "throttle_authenticated_api";
+  EXPECT_TRUE(LimitsAllRequests(limited));
+  limited.headers.erase("x-gitlab-meta");
+  EXPECT_FALSE(LimitsAllRequests(limited));
 }
 
 TEST(AnswerTest, NothingLeftInTheWindowIsAPauseToo) {
@@ -241,7 +267,7 @@ TEST(AnswerTest, NothingLeftInTheWindowIsAPauseToo) {
   last.headers["ratelimit-reset"] = std::to_string(now - 40);
   EXPECT_EQ(PauseAsked(last, kNow), seconds(0));
   last.headers["ratelimit-reset"] = "9223372036854775807";
-  EXPECT_EQ(PauseAsked(last, kNow), hours(1));
+  EXPECT_EQ(PauseAsked(last, kNow), seconds(120));
   last.headers["ratelimit-remaining"] = "1";
   EXPECT_FALSE(PauseAsked(last, kNow).has_value());
 }

@@ -21,6 +21,14 @@ std::string_view OutcomeOf(const HttpAnswer& answer) {
   return answer.status == 404 ? "not_found" : "refused";
 }
 
+// Whose requests wait while requests of this operation are limited.
+Lane LaneOf(std::string_view operation) {
+  if (operation == "revoke") return Lane::kRevoke;
+  if (operation == "mint") return Lane::kCreate;
+  if (operation == "resolve") return Lane::kResolve;
+  return Lane::kLook;
+}
+
 }  // namespace
 
 std::string PercentEncode(std::string_view text) {
@@ -89,7 +97,7 @@ Task<HttpAnswer> Exchange::SendWith(CallContext call, ApiRequest request, Secret
   http.send_before = request.send_before;
   const BootTime began = clock_.Boot();
   HttpAnswer answer = co_await loop_->Send(std::move(call), std::move(http));
-  Learn(answer);
+  Learn(request.operation, answer);
   const Duration took = clock_.Boot() - began;
   const std::string_view outcome = OutcomeOf(answer);
   metrics_.UpstreamEnded(request.operation, outcome, took);
@@ -103,14 +111,19 @@ Task<HttpAnswer> Exchange::SendWith(CallContext call, ApiRequest request, Secret
   co_return answer;
 }
 
-void Exchange::Learn(const HttpAnswer& answer) {
+void Exchange::Learn(std::string_view operation, const HttpAnswer& answer) {
   if (answer.status == 0) return;
   // What stands in front of GitLab has a clock of its own.
   const std::optional<WallTime> date = ParseHttpDate(answer.header("date"));
   if (date.has_value() && IsFromGitLab(answer)) time_ = UpstreamTime{*date, clock_.Boot()};
   // RateLimit-Reset is a time of GitLab's clock.
   if (const std::optional<Duration> pause = PauseAsked(answer, UpstreamNowOrOurs())) {
-    slots_.PauseUntil(clock_.Boot() + *pause);
+    const BootTime until = clock_.Boot() + *pause;
+    if (LimitsAllRequests(answer)) {
+      slots_.PauseAll(until);
+    } else {
+      slots_.Pause(LaneOf(operation), until);
+    }
   }
 }
 

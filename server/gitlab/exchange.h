@@ -50,7 +50,7 @@ class Exchange {
 
  private:
   Task<HttpAnswer> SendWith(CallContext call, ApiRequest request, Secret token);
-  void Learn(const HttpAnswer& answer);
+  void Learn(std::string_view operation, const HttpAnswer& answer);
   absl::Status Dead() const;
   // For times of GitLab's in its headers.
   WallTime UpstreamNowOrOurs() const;

@@ -18,6 +18,7 @@ constexpr std::size_t kLanes = 4;
 constexpr int kWaitingMax = 10'000;
 // Every eighth slot goes to the lane that waited longest, so that no lane starves.
 constexpr int kFairEvery = 8;
+constexpr Duration kProbeEvery = seconds(60);
 
 absl::Status Busy() {
   return Error(absl::StatusCode::kUnavailable, "UPSTREAM_BUSY", "too many calls wait for GitLab; nothing was sent")
@@ -43,7 +44,8 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
     Later<absl::Status>::Done done;
     BootTime since;
     BootTime deadline = kNever;
-    std::list<std::shared_ptr<Waiter>>* lane = nullptr;
+    Lane lane = Lane::kLook;
+    bool is_probe = false;
     std::list<std::shared_ptr<Waiter>>::iterator place;  // In its lane.
     std::unique_ptr<Clock::Timer> timer;
     CallContext::Registration registration;
@@ -60,26 +62,27 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
   State(Executor& the_executor, Clock& the_clock, Metrics& the_metrics, int the_most)
       : executor(the_executor), clock(the_clock), metrics(the_metrics), most(the_most) {}
 
-  void Enter(CallContext call, Lane lane, Later<absl::Status>::Done done) {
+  // What `done` hears is OK if a slot is given.
+  void Enter(CallContext call, std::shared_ptr<Waiter> waiter, Later<absl::Status>::Done done) {
     std::unique_lock lock(mutex);
     const BootTime now = clock.Boot();
     const absl::Status left = call.Check(now);
     if (!left.ok()) return End(std::move(lock), std::move(done), left);
-    if (pause_until > now && pause_until >= call.deadline()) {
-      return End(std::move(lock), std::move(done), Paused(pause_until - now));
+    const BootTime paused = PausedUntil(waiter->lane);
+    if (paused > now && paused >= call.deadline()) {
+      return End(std::move(lock), std::move(done), Paused(paused - now));
     }
-    if (pause_until <= now && in_flight < most && waiting == 0) {
+    if (paused <= now && in_flight < most && waiting == 0) {
       ++in_flight;
       Report();
       return End(std::move(lock), std::move(done), absl::OkStatus());
     }
     if (waiting >= kWaitingMax) return End(std::move(lock), std::move(done), Busy());
-    auto waiter = std::make_shared<Waiter>();
     waiter->done = std::move(done);
     waiter->since = now;
     waiter->deadline = call.deadline();
-    waiter->lane = &lanes[static_cast<std::size_t>(lane)];
-    waiter->place = waiter->lane->insert(waiter->lane->end(), waiter);
+    std::list<std::shared_ptr<Waiter>>& lane = LaneOf(*waiter);
+    waiter->place = lane.insert(lane.end(), waiter);
     ++waiting;
     Report();
     const std::weak_ptr<State> weak = weak_from_this();
@@ -109,47 +112,70 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
   // Takes a waiter out of its lane. Under the lock.
   void Forget(const std::shared_ptr<Waiter>& waiter) {
     waiter->served = true;
-    waiter->lane->erase(waiter->place);
+    LaneOf(*waiter).erase(waiter->place);
     --waiting;
     Report();
   }
 
-  void Leave() {
+  void Leave(bool is_probe) {
     std::unique_lock lock(mutex);
     --in_flight;
+    if (is_probe) probing = false;
     Report();
     Serve(std::move(lock));
   }
 
-  void PauseUntil(BootTime until) {
+  void Pause(const std::vector<Lane>& which, BootTime until) {
     std::unique_lock lock(mutex);
-    if (until <= pause_until) return;
-    pause_until = until;
-    wake = clock.CallAt(until, [weak = weak_from_this()] {
-      if (const std::shared_ptr<State> state = weak.lock()) state->Serve(std::unique_lock(state->mutex));
-    });
+    const BootTime now = clock.Boot();
     // Whom the pause outlasts need not wait for the deadline to hear of it.
     std::vector<std::shared_ptr<Waiter>> hopeless;
-    for (const auto& lane : lanes) {
-      std::copy_if(lane.begin(), lane.end(), std::back_inserter(hopeless),
+    for (const Lane lane : which) {
+      const auto index = static_cast<std::size_t>(lane);
+      if (until <= paused_until[index]) continue;
+      if (lane == Lane::kRevoke && paused_until[index] <= now) next_probe = now + kProbeEvery;
+      paused_until[index] = until;
+      std::copy_if(lanes[index].begin(), lanes[index].end(), std::back_inserter(hopeless),
                    [until](const std::shared_ptr<Waiter>& waiter) { return waiter->deadline <= until; });
     }
     for (const std::shared_ptr<Waiter>& waiter : hopeless) Forget(waiter);
+    WakeInTime(now);
     lock.unlock();
-    for (const std::shared_ptr<Waiter>& waiter : hopeless) waiter->End(Paused(until - clock.Boot()));
+    for (const std::shared_ptr<Waiter>& waiter : hopeless) waiter->End(Paused(until - now));
+  }
+
+  BootTime PausedUntil(Lane lane) const { return paused_until[static_cast<std::size_t>(lane)]; }
+
+  bool MayProbe(Lane lane, BootTime now) const { return lane == Lane::kRevoke && !probing && now >= next_probe; }
+
+  // Serves again when a pause or the time to the next probe ends. Under the lock.
+  void WakeInTime(BootTime now) {
+    BootTime next = kNever;
+    for (const BootTime until : paused_until) {
+      if (until > now) next = std::min(next, until);
+    }
+    if (PausedUntil(Lane::kRevoke) > now && !probing && next_probe > now) next = std::min(next, next_probe);
+    if (next == wake_time) return;
+    wake_time = next;
+    if (next == kNever) return;
+    wake = clock.CallAt(next, [weak = weak_from_this()] {
+      if (const std::shared_ptr<State> state = weak.lock()) state->Serve(std::unique_lock(state->mutex));
+    });
   }
 
   // Gives free slots to who waits. Takes the lock over.
   void Serve(std::unique_lock<std::mutex> lock) {
     std::vector<std::shared_ptr<Waiter>> served;
-    while (in_flight < most && waiting > 0 && clock.Boot() >= pause_until) {
-      std::shared_ptr<Waiter> next = TakeNext();
+    const BootTime now = clock.Boot();
+    while (in_flight < most && waiting > 0) {
+      std::shared_ptr<Waiter> next = TakeNext(now);
       if (next == nullptr) break;
       next->served = true;
       --waiting;
       ++in_flight;
       served.push_back(std::move(next));
     }
+    WakeInTime(now);
     Report();
     lock.unlock();
     for (const std::shared_ptr<Waiter>& waiter : served) {
@@ -157,17 +183,29 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
     }
   }
 
-  std::shared_ptr<Waiter> TakeNext() {
+  std::shared_ptr<Waiter> TakeNext(BootTime now) {
     std::list<std::shared_ptr<Waiter>>* chosen = nullptr;
-    const bool fair = ++turn % kFairEvery == 0;
+    const bool fair = (turn + 1) % kFairEvery == 0;
     for (auto& lane : lanes) {
       if (lane.empty()) continue;
+      const Lane which = lane.front()->lane;
+      if (PausedUntil(which) > now && !MayProbe(which, now)) continue;
       if (chosen == nullptr || (fair && lane.front()->since < chosen->front()->since)) chosen = &lane;
     }
     if (chosen == nullptr) return nullptr;
+    ++turn;
     std::shared_ptr<Waiter> next = std::move(chosen->front());
     chosen->pop_front();
+    if (PausedUntil(next->lane) > now) {
+      next->is_probe = true;
+      probing = true;
+      next_probe = now + kProbeEvery;
+    }
     return next;
+  }
+
+  std::list<std::shared_ptr<Waiter>>& LaneOf(const Waiter& waiter) {
+    return lanes[static_cast<std::size_t>(waiter.lane)];
   }
 
   void Report() { metrics.SetUpstreamLoad(in_flight, waiting); }
@@ -184,7 +222,10 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
   std::mutex mutex;
   std::array<std::list<std::shared_ptr<Waiter>>, kLanes> lanes;
   std::unique_ptr<Clock::Timer> wake;
-  BootTime pause_until{};
+  BootTime wake_time = kNever;  // Of `wake`.
+  std::array<BootTime, kLanes> paused_until{};
+  BootTime next_probe{};  // Of a paused kRevoke.
+  bool probing = false;
   int in_flight = 0;
   int waiting = 0;
   int turn = 0;
@@ -193,11 +234,12 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
 Slots::Slot& Slots::Slot::operator=(Slot&& other) noexcept {
   Slot old(std::move(other));
   std::swap(state_, old.state_);
+  std::swap(is_probe_, old.is_probe_);
   return *this;
 }
 
 Slots::Slot::~Slot() {
-  if (state_ != nullptr) state_->Leave();
+  if (state_ != nullptr) state_->Leave(is_probe_);
 }
 
 Slots::Slots(Executor& executor, Clock& clock, Metrics& metrics, int most)
@@ -207,14 +249,20 @@ Slots::~Slots() = default;
 
 Task<absl::StatusOr<Slots::Slot>> Slots::Acquire(CallContext call, Lane lane) {
   const std::shared_ptr<State> state = state_;
-  Later<absl::Status> later(state->executor, [&state, &call, lane](Later<absl::Status>::Done done) {
-    state->Enter(call, lane, std::move(done));
+  const auto waiter = std::make_shared<State::Waiter>();
+  waiter->lane = lane;
+  Later<absl::Status> later(state->executor, [&state, &call, &waiter](Later<absl::Status>::Done done) {
+    state->Enter(call, waiter, std::move(done));
   });
   const absl::Status entered = co_await later;
   if (!entered.ok()) co_return entered;
-  co_return Slot(state);
+  co_return Slot(state, waiter->is_probe);
 }
 
-void Slots::PauseUntil(BootTime until) { state_->PauseUntil(until); }
+void Slots::Pause(Lane lane, BootTime until) { state_->Pause({lane}, until); }
+
+void Slots::PauseAll(BootTime until) {
+  state_->Pause({Lane::kRevoke, Lane::kCreate, Lane::kResolve, Lane::kLook}, until);
+}
 
 }  // namespace tokenbroker

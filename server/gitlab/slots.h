@@ -15,6 +15,7 @@ namespace tokenbroker {
 
 // In the order in which they are served when slots are short: what ends power first, then what callers wait for, then
 // what can wait.
+// A pause of kRevoke lets one request through each minute, one at a time: see Slots::Pause.
 enum class Lane { kRevoke, kCreate, kResolve, kLook };
 
 // Thread-safe.
@@ -32,8 +33,9 @@ class Slots {
    private:
     friend class Slots;
     friend struct State;
-    explicit Slot(std::shared_ptr<State> state) : state_(std::move(state)) {}
+    Slot(std::shared_ptr<State> state, bool is_probe) : state_(std::move(state)), is_probe_(is_probe) {}
     std::shared_ptr<State> state_;
+    bool is_probe_ = false;
   };
 
   // At most `most` slots at a time, and at most 10,000 calls waiting for one.
@@ -42,11 +44,15 @@ class Slots {
 
   // Waits for a slot: in turn inside a lane, lanes in their order, though a lane that waits gets every eighth slot at
   // the least. Ends early by the call's deadline or cancellation. RESOURCE_EXHAUSTED, reason UPSTREAM_RATE_LIMITED with
-  // RetryAfter, if GitLab's pause would outlast the deadline; UNAVAILABLE, reason UPSTREAM_BUSY, if too many wait.
+  // RetryAfter, if a pause of the lane would outlast the deadline; UNAVAILABLE, reason UPSTREAM_BUSY, if too many wait.
   Task<absl::StatusOr<Slot>> Acquire(CallContext call, Lane lane);
 
-  // Nothing is let through before `until`: GitLab answered 429, or its RateLimit headers say that nothing is left.
-  void PauseUntil(BootTime until);
+  // No call of `lane` is let through before `until`: GitLab answered 429 to such a request, or its RateLimit headers
+  // say that nothing is left. kRevoke alone probes: after each minute of a pause one call is let through, unless the
+  // one before it still holds its slot. A pause is never made shorter.
+  void Pause(Lane lane, BootTime until);
+  // The same for all lanes.
+  void PauseAll(BootTime until);
 
  private:
   std::shared_ptr<State> state_;

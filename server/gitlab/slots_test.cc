@@ -171,12 +171,12 @@ TEST_F(SlotsTest, ASlotThatWasGivenIsNotTakenBackByACancellation) {
 
 TEST_F(SlotsTest, NothingIsLetThroughDuringAPause) {
   Make(4);
-  slots_->PauseUntil(loop_.Boot() + seconds(10));
+  slots_->PauseAll(loop_.Boot() + seconds(10));
   Ask("a");
   Ask("b", Lane::kRevoke, Within(seconds(11)));
   loop_.Advance(seconds(9));
   EXPECT_TRUE(ended_.empty());
-  slots_->PauseUntil(loop_.Boot());  // A shorter one changes nothing.
+  slots_->PauseAll(loop_.Boot());  // A shorter one changes nothing.
   loop_.RunUntilIdle();
   EXPECT_TRUE(ended_.empty());
   loop_.Advance(seconds(1));
@@ -185,8 +185,8 @@ TEST_F(SlotsTest, NothingIsLetThroughDuringAPause) {
 
 TEST_F(SlotsTest, APauseMayGrow) {
   Make(4);
-  slots_->PauseUntil(loop_.Boot() + seconds(5));
-  slots_->PauseUntil(loop_.Boot() + seconds(10));
+  slots_->PauseAll(loop_.Boot() + seconds(5));
+  slots_->PauseAll(loop_.Boot() + seconds(10));
   Ask("a");
   loop_.Advance(seconds(9));
   EXPECT_FALSE(Holds("a"));
@@ -196,7 +196,7 @@ TEST_F(SlotsTest, APauseMayGrow) {
 
 TEST_F(SlotsTest, APauseThatOutlastsTheDeadlineIsSaidAtOnce) {
   Make(4);
-  slots_->PauseUntil(loop_.Boot() + seconds(10));
+  slots_->PauseAll(loop_.Boot() + seconds(10));
   Ask("hopeless", Lane::kCreate, Within(seconds(10)));
   EXPECT_EQ(CodeOf("hopeless"), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(ReasonOf(failed_.at("hopeless")), "UPSTREAM_RATE_LIMITED");
@@ -208,7 +208,7 @@ TEST_F(SlotsTest, APauseThatBeginsLaterEndsHopelessWaits) {
   Ask("held");
   Ask("hopeless", Lane::kCreate, Within(seconds(8)));
   Ask("patient", Lane::kCreate, Within(seconds(30)));
-  slots_->PauseUntil(loop_.Boot() + seconds(10));
+  slots_->PauseAll(loop_.Boot() + seconds(10));
   loop_.RunUntilIdle();
   EXPECT_EQ(CodeOf("hopeless"), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(RetryAfterOf(failed_.at("hopeless")), seconds(10));
@@ -216,6 +216,45 @@ TEST_F(SlotsTest, APauseThatBeginsLaterEndsHopelessWaits) {
   EXPECT_FALSE(Holds("patient"));
   loop_.Advance(seconds(10));
   EXPECT_TRUE(Holds("patient"));
+}
+
+TEST_F(SlotsTest, APauseOfOneLaneStopsNoOther) {
+  Make(4);
+  slots_->Pause(Lane::kResolve, loop_.Boot() + seconds(60));
+  Ask("resolve", Lane::kResolve);
+  Ask("create", Lane::kCreate);
+  Ask("revoke", Lane::kRevoke, Within(seconds(1)));
+  Ask("look", Lane::kLook);
+  EXPECT_EQ(ended_, (std::vector<std::string>{"create", "revoke", "look"}));
+  loop_.Advance(seconds(60));
+  EXPECT_TRUE(Holds("resolve"));
+}
+
+TEST_F(SlotsTest, ARevocationProbesThroughAPauseOnceAMinute) {
+  Make(4);
+  const BootTime began = loop_.Boot();
+  slots_->PauseAll(began + seconds(119));
+  Ask("create");
+  for (const char* name : {"a", "b", "c"}) Ask(name, Lane::kRevoke);
+  loop_.Advance(seconds(59));
+  EXPECT_TRUE(ended_.empty());
+  loop_.Advance(seconds(1));
+  EXPECT_EQ(ended_, (std::vector<std::string>{"a"}));
+  // The response to it was a 429, too: the pause grows, and the next probe is a minute after this one.
+  slots_->PauseAll(began + seconds(180));
+  Return("a");
+  loop_.Advance(seconds(59));
+  EXPECT_EQ(ended_.size(), 1u);
+  loop_.Advance(seconds(1));
+  EXPECT_EQ(ended_, (std::vector<std::string>{"a", "b"}));
+  // One at a time: "b" has no response yet.
+  slots_->PauseAll(began + seconds(600));
+  loop_.Advance(seconds(300));
+  EXPECT_EQ(ended_.size(), 2u);
+  Return("b");
+  EXPECT_EQ(ended_, (std::vector<std::string>{"a", "b", "c"}));
+  loop_.Advance(seconds(180));
+  EXPECT_TRUE(Holds("create"));
 }
 
 TEST_F(SlotsTest, TooManyWaitersAreSentAway) {
