@@ -96,13 +96,19 @@ Task<void> Lifecycle::Work(TokenRecord record) {
 
 Task<void> Lifecycle::Look(TokenRecord record) {
   const Token token = record.token;
-  const std::string marker = MarkerOf(broker_, token.id);
+  // A row that was adopted, or made for a duplicate, has another row's marker in its token's name.
+  const std::string marker = MarkerOf(broker_, IdInMarker(token.upstream_name, broker_).value_or(token.id));
   const absl::StatusOr<Slots::Slot> slot = co_await parts_.slots.Acquire(CallContext(), Lane::kLook);
   if (!slot.ok()) co_return;  // The claim ends by itself, then it is due again.
   const WallTime began = parts_.ledger.Now();
   UpstreamQuery query = QueryFor(token, marker);
   const CallContext call(parts_.clock.Boot() + kReadFor);
-  const absl::StatusOr<std::vector<UpstreamToken>> list = co_await parts_.gitlab.ListTokens(call, std::move(query));
+  absl::StatusOr<std::vector<UpstreamToken>> list = co_await parts_.gitlab.ListTokens(call, std::move(query));
+  // GitLab knows no such user: nothing of an ended row's is left.
+  const bool has_ended = IsClosed(token.state) && token.state != TokenState::kAbandoned;
+  if (has_ended && token.target.kind == TargetKind::kUser && absl::IsNotFound(list.status())) {
+    list = std::vector<UpstreamToken>();
+  }
   if (!list.ok()) {
     parts_.metrics.Looked("failed");
     parts_.log.Warn("look failed", {{"token", token.id}, {"error", std::string(list.status().message())}});

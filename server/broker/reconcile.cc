@@ -1,10 +1,12 @@
 #include "server/broker/reconcile.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "server/base/error.h"
 #include "server/base/time_text.h"
+#include "server/broker/descendants.h"
 #include "server/broker/made_of.h"
 #include "server/broker/upstream_clock.h"
 #include "server/domain/expiry.h"
@@ -20,8 +22,6 @@ constexpr Duration kRetryAfter = minutes(1);
 // What fails is left alone for this long, then twice as long, up to the longest.
 constexpr Duration kFirstSkip = minutes(10);
 constexpr Duration kLongestSkip = hours(6);
-// A POST that something on the way sent twice makes its second token soon after the first.
-constexpr Duration kTwinWithin = minutes(10);
 constexpr int kPage = 100;  // What GitLab gives at most with one call.
 constexpr int kPageMax = 10'000;
 constexpr int kRowsAtOnce = 100;
@@ -42,10 +42,6 @@ UpstreamQuery TaggedQuery(const BrokerOptions& options) {
   query.target.instance = options.instance;
   query.search = MarkerStemOf(options.name);
   return query;
-}
-
-UpstreamQuery ChildrenOf(const Token& token, const std::string& marker) {
-  return {token.target, token.upstream_user_id, marker, token.create_time - kTwinWithin, /*active_only=*/true};
 }
 
 // What ends a walk: nothing else would be answered either, or nothing could be recorded.
@@ -280,7 +276,7 @@ Task<absl::Status> Reconciler::JudgeStranger(std::shared_ptr<Walk> walk, Upstrea
 
 Task<absl::StatusOr<bool>> Reconciler::IsTwin(std::shared_ptr<Walk> walk, UpstreamToken token, Token row) {
   const Duration after = token.created_at - MeasuredSkew(parts_).value_or(Duration(0)) - row.create_time;
-  if (after > kTwinWithin || after < -kTwinWithin) co_return false;
+  if (after > kDuplicateWithin || after < -kDuplicateWithin) co_return false;
   // A holder who rotates its own token leaves the same marker, but its first one is dead then.
   const absl::StatusOr<std::optional<UpstreamToken>> first = co_await Ask(walk, row);
   if (!first.ok()) co_return first.status();
@@ -380,10 +376,21 @@ Task<absl::StatusOr<bool>> Reconciler::CheckRow(std::shared_ptr<Walk> walk, Toke
     if (!noted.ok()) co_return noted.status();
     co_return true;
   }
-  if (AnySelfExtending(token.scopes)) {
-    const absl::StatusOr<bool> living = co_await HasLivingChild(walk, token);
-    if (!living.ok()) co_return living.status();
-    if (*living) co_return false;  // Reported by the list; the row ends with its family at expire_time.
+  const bool self_extending = AnySelfExtending(token.scopes);
+  const absl::StatusOr<bool> living = co_await HasLiveDescendant(walk, token);
+  if (!living.ok()) {
+    if (EndsWalk(living.status())) co_return living.status();
+    // Where the list cannot be made, GitLab's end closes the row all the same, unless the token extends itself.
+    if (self_extending || proof != Proof::kUpstreamMidnight) co_return living.status();
+  } else if (*living) {
+    if (self_extending) co_return false;  // Reported by the list; the row ends with its descendants at expire_time.
+    const absl::StatusOr<Token> ending =
+        co_await parts_.ledger.StartRevoking(token.id, RevokeReason::kUpstream, std::nullopt);
+    if (!ending.ok()) co_return ending.status();
+    parts_.metrics.ReconcileFound("dead");
+    parts_.log.Warn("token revoked at GitLab has a live descendant", {{"token", token.id}, {"caller", token.owner}});
+    lifecycle_.Wake();
+    co_return true;
   }
   const absl::StatusOr<Token> dead = co_await parts_.ledger.RecordDeath(token.id, proof);
   if (!dead.ok()) co_return dead.status();
@@ -392,13 +399,14 @@ Task<absl::StatusOr<bool>> Reconciler::CheckRow(std::shared_ptr<Walk> walk, Toke
   co_return true;
 }
 
-Task<absl::StatusOr<bool>> Reconciler::HasLivingChild(std::shared_ptr<Walk> walk, Token token) {
-  const std::string marker = MarkerOf(options_.name, token.id);
-  UpstreamQuery query = ChildrenOf(token, marker);
-  const absl::StatusOr<std::vector<UpstreamToken>> list = co_await List(walk, 1, std::move(query));
-  if (!list.ok()) co_return list.status();
-  co_return std::any_of(list->begin(), list->end(),
-                        [&](const UpstreamToken& each) { return EndsInMarker(each.name, marker); });
+Task<absl::StatusOr<bool>> Reconciler::HasLiveDescendant(std::shared_ptr<Walk> walk, Token token) {
+  const absl::StatusOr<Slots::Slot> slot = co_await Enter(walk, kDescendantRequests);
+  if (!slot.ok()) co_return slot.status();
+  const std::set<std::int64_t> no_others;
+  const absl::StatusOr<std::vector<UpstreamToken>> live =
+      co_await ListDescendants(parts_, options_.name, options_.settle, std::move(token), no_others);
+  if (!live.ok()) co_return live.status();
+  co_return !live->empty();
 }
 
 Task<absl::Status> Reconciler::CheckTargets(std::shared_ptr<Walk> walk) {

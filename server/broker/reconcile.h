@@ -77,8 +77,8 @@ class Reconciler {
   Task<absl::Status> Report(std::shared_ptr<Walk> walk, UpstreamToken token, Stranger stranger);
   // One row by id. False: GitLab's answer proves neither life nor death.
   Task<absl::StatusOr<bool>> CheckRow(std::shared_ptr<Walk> walk, Token token);
-  // A self-extending token is dead only with all of its children.
-  Task<absl::StatusOr<bool>> HasLivingChild(std::shared_ptr<Walk> walk, Token token);
+  // Whether a token that has ended at GitLab has live descendants, see server/broker/descendants.h.
+  Task<absl::StatusOr<bool>> HasLiveDescendant(std::shared_ptr<Walk> walk, Token token);
 
   // One question to GitLab each.
   Task<absl::StatusOr<std::vector<UpstreamToken>>> List(std::shared_ptr<Walk> walk, int calls, UpstreamQuery query);

@@ -1,20 +1,20 @@
 #include "server/broker/undertaker.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 #include <variant>
 #include <vector>
 
 #include "server/base/error.h"
-#include "server/broker/made_of.h"
+#include "server/broker/descendants.h"
 #include "server/domain/expiry.h"
-#include "server/domain/marker.h"
 #include "server/domain/scope.h"
 
 namespace tokenbroker {
 namespace {
 
-constexpr int kFamilyRounds = 5;
+constexpr int kDescendantRounds = 5;
 constexpr Duration kReadFor = seconds(30);
 constexpr Duration kFirstInterval = seconds(1);
 constexpr Duration kLongestParkedInterval = hours(1);
@@ -24,10 +24,6 @@ constexpr Duration kLongestUnreachableInterval = seconds(15);
 UpstreamRef RefOf(const Token& token) { return {token.target, token.upstream_id, token.upstream_user_id}; }
 
 UpstreamRef RefOf(const Token& token, const UpstreamToken& child) { return {token.target, child.id, child.user_id}; }
-
-UpstreamQuery FamilyOf(const Token& token, const std::string& marker) {
-  return {token.target, token.upstream_user_id, marker, token.create_time - kSearchBack, /*active_only=*/true};
-}
 
 // GitLab did not answer, or not now: that says nothing about the token, and asking again soon is right.
 bool IsUnreachable(const absl::Status& status) {
@@ -79,15 +75,11 @@ Task<absl::StatusOr<Proof>> Undertaker::Bury(Token token) {
     proof = Proof::kDeleted;
     if (!std::holds_alternative<GitLab::Deleted>(end)) proof = co_await ProveWithoutDelete(token, WhyNot(end));
   }
-  const bool self_extending = AnySelfExtending(token.scopes);
-  if (!proof.ok()) {
-    if (!self_extending && PastUpstreamMidnight(token)) co_return Proof::kUpstreamMidnight;
-    co_return proof;
-  }
-  if (self_extending) {
-    const absl::Status family = co_await BuryFamily(std::move(token));
-    if (!family.ok()) co_return family;
-  }
+  const bool gitlab_has_ended_it = !AnySelfExtending(token.scopes) && PastUpstreamMidnight(token);
+  if (!proof.ok() && !gitlab_has_ended_it) co_return proof;
+  if (!proof.ok()) proof = Proof::kUpstreamMidnight;
+  const absl::Status descendants = co_await RevokeDescendants(std::move(token), !gitlab_has_ended_it);
+  if (!descendants.ok()) co_return descendants;
   co_return proof;
 }
 
@@ -124,42 +116,36 @@ Task<absl::StatusOr<Proof>> Undertaker::ProveWithoutDelete(Token token, absl::St
                   "GitLab does not find the token, but the issuer cannot prove that it would see it");
 }
 
-Task<absl::StatusOr<std::vector<UpstreamToken>>> Undertaker::LivingFamily(Token token) {
-  // A token that was made beside another one bears that one's marker.
-  const std::string marker = MarkerOf(broker_, IdInMarker(token.upstream_name, broker_).value_or(token.id));
-  UpstreamQuery query = FamilyOf(token, marker);
-  const CallContext call(parts_.clock.Boot() + kReadFor);
-  absl::StatusOr<std::vector<UpstreamToken>> alive = co_await parts_.gitlab.ListTokens(call, std::move(query));
-  if (!alive.ok()) co_return alive;
-  std::erase_if(*alive, [&](const UpstreamToken& each) { return !EndsInMarker(each.name, marker); });
-  if (alive->empty()) co_return alive;
-  // So the other one, and what was adopted, may be among them.
-  std::vector<MadeUpstream> made;
-  for (const UpstreamToken& each : *alive) made.push_back(MadeOf(each));
-  const absl::StatusOr<std::vector<std::int64_t>> owned =
-      co_await parts_.ledger.ActiveAmong(token.target.instance, std::move(made));
-  if (!owned.ok()) co_return owned.status();
-  std::erase_if(*alive, [&](const UpstreamToken& each) {
-    return std::find(owned->begin(), owned->end(), each.id) != owned->end();
-  });
-  co_return alive;
-}
-
-Task<absl::Status> Undertaker::BuryFamily(Token token) {
-  for (int round = 0; round < kFamilyRounds; ++round) {
-    const absl::StatusOr<std::vector<UpstreamToken>> alive = co_await LivingFamily(token);
-    if (!alive.ok()) co_return alive.status();
-    if (alive->empty()) co_return absl::OkStatus();
-    for (const UpstreamToken& child : *alive) {
-      parts_.log.Warn("a token had extended itself", {{"token", token.id}, {"upstream_id", child.id}});
+Task<absl::Status> Undertaker::RevokeDescendants(Token token, bool list_required) {
+  // A list that lags may go on to show what is revoked.
+  std::set<std::int64_t> revoked;
+  std::set<std::int64_t> not_found;
+  std::set<std::int64_t> users;
+  for (int round = 0; round < kDescendantRounds; ++round) {
+    absl::StatusOr<std::vector<UpstreamToken>> live = co_await ListDescendants(parts_, broker_, settle_, token, users);
+    if (!live.ok()) co_return list_required ? live.status() : absl::OkStatus();
+    std::erase_if(*live, [&](const UpstreamToken& each) { return revoked.contains(each.id); });
+    if (live->empty()) co_return absl::OkStatus();
+    absl::Status failed;
+    for (const UpstreamToken& child : *live) {
+      parts_.log.Warn("a descendant of a token that ends is live", {{"token", token.id}, {"upstream_id", child.id}});
+      users.insert(child.user_id);
       const Ended<GitLab::Deleted> end = co_await parts_.gitlab.Revoke(CallContext(), RefOf(token, child));
-      if (!std::holds_alternative<GitLab::Deleted>(end)) co_return WhyNot(end);
+      if (std::holds_alternative<GitLab::Deleted>(end)) {
+        revoked.insert(child.id);
+        continue;
+      }
+      const absl::Status why = WhyNot(end);
+      // It may be gone by now: the next list says.
+      if (absl::IsNotFound(why) && not_found.insert(child.id).second) continue;
+      if (failed.ok()) failed = why;
     }
+    if (!failed.ok()) co_return failed;
   }
   parts_.metrics.FamilyAlarm();
-  parts_.log.Error("a token extends itself faster than it can be revoked", {{"token", token.id}});
+  parts_.log.Error("a token's descendants are made faster than they can be revoked", {{"token", token.id}});
   co_return Error(absl::StatusCode::kFailedPrecondition, "FAMILY_ALIVE",
-                  "the token still had living children after five rounds");
+                  "the token still had live descendants after five rounds");
 }
 
 bool Undertaker::PastUpstreamMidnight(const Token& token) const {

@@ -4,9 +4,11 @@
 // same credential proves on the same route that it would see the token; and GitLab's midnight of its date by GitLab's
 // own clock of the last minute. Nothing else does: not a project's 404, a 401, a 403, or absence from a list.
 //
-// A token with a self-extending scope (api, self_rotate) may have made itself a child with a new id and a far date;
-// deleting the parent does not touch it. Such a token is dead only when a list of its user's living tokens shows none
-// with its marker any more.
+// Every token may have live descendants when it ends: a holder of the scope api can rotate any token of the same GitLab
+// user, and GitLab copies the name with its marker; deleting the origin does not touch the copy. So after the
+// confirmation the live tokens with its marker are listed and revoked, until there are none. Where that list cannot be
+// made, GitLab's end of the token closes the row all the same, unless its scopes (api, self_rotate) let it extend
+// itself.
 
 #include <map>
 #include <string>
@@ -42,9 +44,9 @@ class Undertaker {
   // does not find it, so that it could not be compared.
   Task<absl::StatusOr<bool>> IsAnother(Token token);
   Task<absl::StatusOr<Proof>> ProveWithoutDelete(Token token, absl::Status why);
-  // What lives and bears its marker, without what is another row's ACTIVE token.
-  Task<absl::StatusOr<std::vector<UpstreamToken>>> LivingFamily(Token token);
-  Task<absl::Status> BuryFamily(Token token);
+  // Revokes what ListDescendants finds until it finds nothing. OK without a list that cannot be made, unless
+  // `list_required`.
+  Task<absl::Status> RevokeDescendants(Token token, bool list_required);
   bool PastUpstreamMidnight(const Token& token) const;
   Task<void> Record(TokenRecord record, absl::StatusOr<Proof> proof);
 

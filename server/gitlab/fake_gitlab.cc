@@ -1,6 +1,7 @@
 #include "server/gitlab/fake_gitlab.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "server/base/error.h"
@@ -25,6 +26,12 @@ absl::Status NotFound() { return Error(absl::StatusCode::kNotFound, "UPSTREAM_NO
 
 }  // namespace
 
+std::string FakeGitLab::MarkerIn(const std::string& name) {
+  const std::size_t begin = name.rfind("[tb:");
+  const std::size_t end = name.find(']', std::min(begin, name.size()));
+  return end == std::string::npos ? "" : name.substr(begin, end + 1 - begin);
+}
+
 void FakeGitLab::AddUser(std::int64_t id, std::string username) {
   TargetFacts facts;
   facts.target = {"main", TargetKind::kUser, id, std::move(username)};
@@ -45,7 +52,7 @@ std::int64_t FakeGitLab::HolderRotates(std::int64_t token_id) {
   child.last_used_at.reset();
   const std::int64_t id = child.id;
   made_[id] = clock_.Boot();
-  tokens_[id] = std::move(child);
+  AddToken(std::move(child));
   return id;
 }
 
@@ -125,7 +132,7 @@ UpstreamToken FakeGitLab::Make(const MintSpec& spec, WallTime created_at) {
   token.created_at = created_at;
   token.expires_at = spec.expires_at;
   token.active = IsActive(token);
-  tokens_[token.id] = token;
+  AddToken(token);
   made_[token.id] = clock_.Boot();
   return token;
 }
@@ -216,21 +223,32 @@ Task<absl::StatusOr<std::vector<UpstreamToken>>> FakeGitLab::ListTokens(CallCont
   const bool by_project = is_project && !issuer_is_admin_;
   if (by_project && !projects_.contains(query.target.id)) co_return NotFound();
   std::vector<UpstreamToken> found;
-  for (const auto& [id, token] : tokens_) {
-    if (IsBehind(list_lag_, id)) continue;
-    if (by_project && !IsShownByProject(token, query.target.id)) continue;
-    if (query.user_id != 0 && token.user_id != query.user_id) continue;
-    if (token.name.find(query.search) == std::string::npos) continue;
-    if (query.created_after.has_value() && token.created_at < *query.created_after) continue;
-    if (query.active_only ? !IsActive(token) : token.revoked) continue;
+  const auto take = [&](std::int64_t id, const UpstreamToken& token) {
+    if (IsBehind(list_lag_, id)) return;
+    if (by_project && !IsShownByProject(token, query.target.id)) return;
+    if (query.user_id != 0 && token.user_id != query.user_id) return;
+    if (token.name.find(query.search) == std::string::npos) return;
+    if (query.created_after.has_value() && token.created_at < *query.created_after) return;
+    if (query.active_only ? !IsActive(token) : token.revoked) return;
     found.push_back(token);
     found.back().active = IsActive(token);
+  };
+  if (!query.search.empty() && query.search == MarkerIn(query.search)) {
+    std::set<std::int64_t> ids;
+    for (auto [it, end] = by_marker_.equal_range(query.search); it != end; ++it) ids.insert(it->second);
+    for (const std::int64_t id : ids) {
+      const auto token = tokens_.find(id);
+      if (token != tokens_.end()) take(id, token->second);
+    }
+  } else {
+    for (const auto& [id, token] : tokens_) take(id, token);
   }
   if (query.limit > 0) {
     std::stable_sort(found.begin(), found.end(),
                      [](const UpstreamToken& a, const UpstreamToken& b) { return a.created_at < b.created_at; });
     if (found.size() > static_cast<std::size_t>(query.limit)) found.resize(static_cast<std::size_t>(query.limit));
   }
+  if (list_takes_ > Duration(0)) co_await clock_.SleepUntil(clock_.Boot() + list_takes_);
   co_return found;
 }
 

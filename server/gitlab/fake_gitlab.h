@@ -48,6 +48,8 @@ class FakeGitLab final : public GitLab {
     delete_takes_ = takes;
     deleted_ = std::move(done);
   }
+  // A list takes this long before it is answered; it shows what was true when it was asked for.
+  void set_list_takes(Duration takes) { list_takes_ = takes; }
   void set_skew(Duration skew) { skew_ = skew; }
   void set_issuer_is_admin(bool admin) { issuer_is_admin_ = admin; }
   // Something in front of GitLab wrote the newest Date: it is not used, as if there had been no response.
@@ -69,7 +71,10 @@ class FakeGitLab final : public GitLab {
   TargetFacts& user(std::int64_t id) { return users_.at(id); }
   void AddProject(std::int64_t id, std::string path);
   // A token that was made before the test began.
-  void AddToken(UpstreamToken token) { tokens_[token.id] = std::move(token); }
+  void AddToken(UpstreamToken token) {
+    by_marker_.emplace(MarkerIn(token.name), token.id);
+    tokens_[token.id] = std::move(token);
+  }
   void RemoveProject(std::int64_t id) { projects_.erase(id); }
   // A project token's bot loses its membership: its token is live, and the project's routes do not show it any more.
   void RemoveMember(std::int64_t token_id) { bots_.at(tokens_.at(token_id).user_id).is_member = false; }
@@ -117,6 +122,8 @@ class FakeGitLab final : public GitLab {
   std::optional<UpstreamTime> Time() const override { return time_; }
 
  private:
+  // "[tb:...]", where a name has it; else empty.
+  static std::string MarkerIn(const std::string& name);
   End NextEnd();
   WallTime Now() const { return clock_.Now() + skew_; }
   bool IsActive(const UpstreamToken& token) const;
@@ -140,6 +147,7 @@ class FakeGitLab final : public GitLab {
   std::function<void(std::int64_t)> deleted_;
   Duration mint_takes_{0};
   Duration delete_takes_{0};
+  Duration list_takes_{0};
   Duration skew_{0};
   bool down_ = false;
   bool issuer_is_admin_ = true;
@@ -160,7 +168,8 @@ class FakeGitLab final : public GitLab {
   };
   std::map<std::int64_t, Bot> bots_;
   std::map<std::int64_t, UpstreamToken> tokens_;
-  std::map<std::int64_t, BootTime> made_;  // Of those that were made since the test began.
+  std::multimap<std::string, std::int64_t> by_marker_;  // Of every token there ever was: a search reads no other.
+  std::map<std::int64_t, BootTime> made_;               // Of those that were made since the test began.
   std::vector<std::pair<BootTime, MintSpec>> late_;
   std::vector<MintSpec> specs_;
   int posts_ = 0;

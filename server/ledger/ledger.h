@@ -201,7 +201,8 @@ class Ledger {
   virtual Task<absl::StatusOr<TokenRecord>> RevokeForPolicy(TokenId id, std::string caller, std::string why) = 0;
 
   // REVOKING -> EXPIRED if the reason is TTL, else -> REVOKED; ACTIVE -> REVOKED (UPSTREAM). A row that a look had
-  // found something for keeps its later looks: a POST may have been carried out twice. Durable.
+  // found something for keeps its later looks: a POST may have been carried out twice. One whose scopes are
+  // self-extending is due for a sweep two minutes later, for a descendant that was under way. Durable.
   virtual Task<absl::StatusOr<Token>> RecordDeath(TokenId id, Proof proof) = 0;
 
   // REVOKING without proof: when to try again, and whether it is parked. Not awaited by any promise.

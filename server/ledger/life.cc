@@ -7,6 +7,7 @@
 #include "server/base/error.h"
 #include "server/base/json_writer.h"
 #include "server/domain/expiry.h"
+#include "server/domain/scope.h"
 #include "server/ledger/quota.h"
 #include "server/ledger/restores.h"
 #include "server/ledger/token_rows.h"
@@ -15,6 +16,8 @@ namespace tokenbroker {
 namespace {
 
 constexpr Duration kRequestsKept = hours(24);
+// After a self-extending token's end: a request that GitLab had authenticated before it has ended by then.
+constexpr Duration kSecondDescendantList = minutes(2);
 
 struct RequestRow {
   std::string digest;
@@ -314,6 +317,11 @@ absl::StatusOr<Token> RecordTokenDeath(Transaction& transaction, Duration settle
   if (before->last_look.has_value()) {
     change.next_attempt_time = NextLook(before->token.create_time, settle, before->last_look);
   }
+  // A rotation by its own holder may have been under way when its descendants were listed.
+  if (AnySelfExtending(before->token.scopes)) {
+    const WallTime again = transaction.now + kSecondDescendantList;
+    change.next_attempt_time = std::min(change.next_attempt_time.value_or(again), again);
+  }
   change.actor = "broker";
   change.why = NameOf(proof);
   const absl::StatusOr<TokenRecord> after = Apply(transaction, *before, std::move(change));
@@ -355,9 +363,12 @@ absl::StatusOr<std::vector<TokenId>> RecordLookResult(Transaction& transaction, 
   if (!before->pending && before->token.state == TokenState::kActive) return std::vector<TokenId>();
   if (!before->pending && before->token.state != TokenState::kAbandoned) {
     absl::StatusOr<std::vector<TokenId>> strays = KeepStrays(transaction, random, *before, found);
-    // Its POST's end is known, or it is still to be revoked: the looks are over, or come after that.
-    if (!strays.ok() || !IsClosed(before->token.state) || !before->last_look.has_value()) return strays;
-    const absl::Status noted = NoteLook(transaction, id, began, NextLook(before->token.create_time, settle, began));
+    // It is still to be revoked: what is to be listed comes after that.
+    if (!strays.ok() || !IsClosed(before->token.state)) return strays;
+    // Without an earlier sweep its POST's end is known: this was the second list of its descendants, and the last.
+    std::optional<WallTime> next;
+    if (before->last_look.has_value()) next = NextLook(before->token.create_time, settle, began);
+    const absl::Status noted = NoteLook(transaction, id, began, next);
     if (!noted.ok()) return noted;
     return strays;
   }
