@@ -8,6 +8,7 @@
 #include "server/base/event_loop.h"
 #include "server/base/random.h"
 #include "server/config/policy_file.h"
+#include "server/config/policy_options.h"
 #include "server/config/server_config.h"
 #include "server/identity/bearer_verifier.h"
 #include "server/ledger/maintenance.h"
@@ -45,7 +46,7 @@ absl::Status CheckFiles(const ServerConfig& config) {
     const absl::Status keys = CheckKeyFile(issuer.jwks_file);
     if (!keys.ok()) return keys;
   }
-  return CheckPolicyFile(config.policy_file, {config.allow_admin_targets});
+  return CheckPolicyFile(config.policy_file, PolicyOptionsOf(config));
 }
 
 int Main(int argc, char** argv) {

@@ -14,6 +14,7 @@
 #include "server/base/random.h"
 #include "server/broker/broker.h"
 #include "server/config/policy_file.h"
+#include "server/config/policy_options.h"
 #include "server/gitlab/http_gitlab.h"
 #include "server/gitlab/slots.h"
 #include "server/identity/bearer_verifier.h"
@@ -145,7 +146,7 @@ absl::Status Serve(const ServerConfig& config, const EndSignals& signals, Log& l
   AgreedClock clock(other_clock != nullptr ? *other_clock : loop);
   // A large policy takes a second to read and compile: a thread apart does it, and no call and no expiry waits for it.
   EventLoop policy_loop;
-  PolicyFile policies(config.policy_file, {config.allow_admin_targets}, policy_loop, metrics, log);
+  PolicyFile policies(config.policy_file, PolicyOptionsOf(config), policy_loop, metrics, log);
   // The HTTP endpoints answer from the beginning: the process is live while the ledger is opened and the policy is
   // read.
   std::atomic<bool> serving = false;

@@ -7,7 +7,9 @@
 #include "client/tokenctl/printable.h"
 #include "server/config/policy_cases.h"
 #include "server/config/policy_lint.h"
+#include "server/config/policy_options.h"
 #include "server/config/policy_text.h"
+#include "server/config/server_config.h"
 
 namespace tokenbroker::tokenctl {
 namespace {
@@ -47,7 +49,7 @@ constexpr char kTestUsage[] =
     "has the whole schema. Ends with exit code 1 if a case does not hold.";
 
 struct Options {
-  std::string policy, cases;
+  std::string policy, cases, config;
   bool strict = false;
   PolicyOptions compile;
 };
@@ -57,12 +59,24 @@ int Broken(const absl::Status& why) {
   return kOther;
 }
 
+// As the broker with this configuration compiles a policy; without one, names of instances and issuers are not checked.
+absl::StatusOr<PolicyOptions> CompileOptions(const Options& options) {
+  if (options.config.empty()) return options.compile;
+  const absl::StatusOr<ServerConfig> config = LoadServerConfig(options.config);
+  if (!config.ok()) return config.status();
+  PolicyOptions compile = PolicyOptionsOf(*config);
+  compile.allow_admin_targets = compile.allow_admin_targets || options.compile.allow_admin_targets;
+  return compile;
+}
+
 int Lint(const Options& options) {
+  const absl::StatusOr<PolicyOptions> compile = CompileOptions(options);
+  if (!compile.ok()) return Broken(compile.status());
   const absl::StatusOr<PolicyText> text = ReadPolicyText(options.policy);
   if (!text.ok()) return Broken(text.status());
-  const absl::StatusOr<std::shared_ptr<const Policy>> policy = CompilePolicyText(*text, options.compile);
+  const absl::StatusOr<std::shared_ptr<const Policy>> policy = CompilePolicyText(*text, *compile);
   if (!policy.ok()) return Broken(policy.status());
-  const absl::StatusOr<std::vector<std::string>> warnings = LintPolicyText(*text);
+  const absl::StatusOr<std::vector<std::string>> warnings = LintPolicyText(*text, compile->known.has_value());
   if (!warnings.ok()) return Broken(warnings.status());
   for (const std::string& warning : *warnings) WriteError("warning: " + Printable(warning) + "\n");
   if (options.strict && !warnings->empty()) return kOther;
@@ -73,15 +87,23 @@ int Lint(const Options& options) {
 }
 
 int Test(const Options& options) {
+  const absl::StatusOr<PolicyOptions> compile = CompileOptions(options);
+  if (!compile.ok()) return Broken(compile.status());
   const absl::StatusOr<PolicyText> text = ReadPolicyText(options.policy);
   if (!text.ok()) return Broken(text.status());
-  const absl::StatusOr<std::shared_ptr<const Policy>> policy = CompilePolicyText(*text, options.compile);
+  const absl::StatusOr<std::shared_ptr<const Policy>> policy = CompilePolicyText(*text, *compile);
   if (!policy.ok()) return Broken(policy.status());
+  absl::StatusOr<CaseInstances> instances = InstancesOf(*text);
+  if (!instances.ok()) return Broken(instances.status());
+  if (compile->known.has_value()) *instances = {compile->known->instances, true};
   const WallTime now(std::chrono::duration_cast<Duration>(std::chrono::system_clock::now().time_since_epoch()));
-  const absl::StatusOr<std::vector<CaseResult>> results = RunPolicyCases(options.cases, **policy, now);
+  const absl::StatusOr<std::vector<CaseResult>> results = RunPolicyCases(options.cases, **policy, now, *instances);
   if (!results.ok()) return Broken(results.status());
   int failed = 0;
   for (const CaseResult& result : *results) {
+    if (!result.warning.empty()) {
+      WriteError("warning: " + Printable(result.position + ": " + result.name + ": " + result.warning) + "\n");
+    }
     if (result.difference.empty()) continue;
     ++failed;
     WriteError(Printable(result.position + ": " + result.name + ": " + result.difference) + "\n");
@@ -102,6 +124,8 @@ void AddPolicy(CLI::App& app, Shared& shared) {
     command.add_option("POLICY", options->policy, "the policy: a file or a folder")->required();
     command.add_flag("--allow-admin-targets", options->compile.allow_admin_targets,
                      "as a broker with danger.allow_admin_targets reads it");
+    command.add_option("--config", options->config,
+                       "the broker's configuration: names of instances and issuers are compared with it");
     return command;
   };
 

@@ -20,7 +20,7 @@ constexpr char kPolicy[] = R"(
              max_ttl: "1h" display_name: "ci-*" }
     grants { verbs: "create" targets { group: "acme" } scopes: "read_api" max_access_level: 30 max_ttl: "8h" } } }
   roles { key: "trial" value {
-    grants { verbs: "create" targets { user: 42 } scopes: "write_registry" max_ttl: "8h" } } }
+    grants { verbs: "create" targets { user: 42 } scopes: "write_virtual_registry" max_ttl: "8h" } } }
   bindings { callers: "ci" roles: "maker" }
   bindings { callers: "ci" roles: "trial" mode: "audit" }
   denies { targets { project: "acme/secret" } }
@@ -143,7 +143,7 @@ TEST_F(CheckAccessTest, ADecisionIdTiesAnswerAndAudit) {
 
 TEST_F(CheckAccessTest, AuditModeIsCountedAndKeptAndChangesNothing) {
   CreateRequest request = UserToken();
-  request.scopes = {"write_registry"};  // What the trial role would grant.
+  request.scopes = {"write_virtual_registry"};  // What the trial role would grant.
   EXPECT_EQ(ReasonOf(Create(request).status()), "NOT_GRANTED");
   const std::vector<std::string> refusals = Refusals();
   ASSERT_EQ(refusals.size(), 1u);
@@ -169,13 +169,14 @@ TEST_F(CheckAccessTest, TheLogHasTheDecisionTheRuleAndWhatWasMissing) {
   Broker broker({loop_, loop_, random_, *faulty_, gitlab_, *slots_, *policies_, metrics_, log},
                 {"tb1", "main", settle_});
   CreateRequest request = UserToken();
-  request.scopes = {"write_registry"};
+  request.scopes = {"write_virtual_registry"};
   const absl::Status refused = loop_.Finish(broker.Create({}, CallerNamed("ci"), request)).status();
-  EXPECT_NE(log.text.find("refused caller=ci method=CreateToken decision_id=" + MetaOf(refused).at(0).second +
-                          " reason=NOT_GRANTED request=user:42 write_registry why=roles.maker.grants[0] "
-                          "(/etc/broker/policy.yaml:roles.maker.grants[0]) does not grant the scope write_registry "
-                          "closest= policy=v7\n"),
-            std::string::npos)
+  EXPECT_NE(
+      log.text.find("refused caller=ci method=CreateToken decision_id=" + MetaOf(refused).at(0).second +
+                    " reason=NOT_GRANTED request=user:42 write_virtual_registry why=roles.maker.grants[0] "
+                    "(/etc/broker/policy.yaml:roles.maker.grants[0]) does not grant the scope write_virtual_registry "
+                    "closest= policy=v7\n"),
+      std::string::npos)
       << log.text;
   EXPECT_NE(log.text.find("audit mode caller=ci method=CreateToken would_have=allowed by roles.trial.grants[0] "),
             std::string::npos)

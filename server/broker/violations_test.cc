@@ -9,7 +9,7 @@ namespace {
 
 constexpr char kCallers[] = R"(
   callers { name: "ci" identities { spiffe: "spiffe://test/ci" } }
-  callers { name: "team-{team}" identities { spiffe: "spiffe://test/ns/{team}/sa/{name}" } }
+  callers { name: "team-{team}.{name}" identities { spiffe: "spiffe://test/ns/{team}/sa/{name}" } }
   callers { name: "warden" identities { spiffe: "spiffe://test/warden" } }
   roles { key: "warden" value { grants { verbs: "reconcile" } } }
   bindings { callers: "warden" roles: "warden" })";
@@ -22,7 +22,7 @@ constexpr char kWide[] = R"(
     grants { verbs: "create" targets { project: "acme/{name}" } scopes: "read_api" max_access_level: 30
              max_ttl: "8h" } } }
   bindings { callers: "ci" roles: "maker" }
-  bindings { callers: "team-{team}" roles: "team" })";
+  bindings { callers: "team-{team}.{name}" roles: "team" })";
 
 class ViolationsTest : public BrokerTest {
  protected:
@@ -57,8 +57,10 @@ class ViolationsTest : public BrokerTest {
     return made.ok() ? made->token.id : "";
   }
   TokenId MadeByTeam(const std::string& team, const std::string& name) {
-    const Caller caller{
-        "team-" + team, "spiffe://test/ns/" + team + "/sa/" + name, "team-{team}", {{"team", team}, {"name", name}}};
+    const Caller caller{"team-" + team + "." + name,
+                        "spiffe://test/ns/" + team + "/sa/" + name,
+                        "team-{team}.{name}",
+                        {{"team", team}, {"name", name}}};
     const absl::StatusOr<Created> made = loop_.Finish(broker_->Create({}, caller, ProjectToken()));
     EXPECT_TRUE(made.ok()) << made.status();
     return made.ok() ? made->token.id : "";
@@ -106,7 +108,7 @@ TEST_F(ViolationsTest, AnOwnerMadeFromCapturesIsJudgedByWhatTheyCaught) {
     roles { key: "team" value {
       grants { verbs: "create" targets { project: "acme/{team}" } scopes: "read_api" max_access_level: 30
                max_ttl: "8h" } } }
-    bindings { callers: "team-{team}" roles: "team" })",
+    bindings { callers: "team-{team}.{name}" roles: "team" })",
       "by team");
   EXPECT_EQ(Violations().count(mine), 1u);
 }

@@ -1,12 +1,15 @@
 #include "server/config/policy_cases.h"
 
+#include <algorithm>
 #include <limits>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "server/base/error.h"
 #include "server/base/file_text.h"
 #include "server/base/time_text.h"
+#include "server/config/not_served.h"
 #include "server/config/strict_yaml.h"
 #include "server/identity/authenticator.h"
 #include "tokenbroker/config/v1/policy_cases.pb.h"
@@ -78,7 +81,20 @@ struct Question {
   bool allow = false;
 };
 
-absl::StatusOr<Question> Read(const pb::PolicyCase& source, const std::string& at, WallTime now) {
+// The instance of a case's target.
+absl::StatusOr<std::string> ReadInstance(const std::string& given, const std::string& at,
+                                         const CaseInstances& instances) {
+  const auto& names = instances.names;
+  if (given.empty() && names.size() > 1) return Bad(at, "is required: there are several");
+  if (given.empty()) return names.empty() ? std::string() : names.front();
+  if (instances.are_all && std::find(names.begin(), names.end(), given) == names.end()) {
+    return Bad(at, "the configuration has no instance '" + given + "'");
+  }
+  return given;
+}
+
+absl::StatusOr<Question> Read(const pb::PolicyCase& source, const std::string& at, WallTime now,
+                              const CaseInstances& instances) {
   Question question;
   if (source.name().empty()) return Bad(at + ".name", "is required");
   absl::StatusOr<PeerFacts> peer = ReadPeer(source.peer(), at + ".peer");
@@ -95,6 +111,11 @@ absl::StatusOr<Question> Read(const pb::PolicyCase& source, const std::string& a
     absl::StatusOr<TargetFacts> facts = ReadTarget(source.target(), at + ".target");
     if (!facts.ok()) return facts.status();
     question.facts = *std::move(facts);
+    const absl::StatusOr<std::string> instance =
+        ReadInstance(source.target().instance(), at + ".target.instance", instances);
+    if (!instance.ok()) return instance.status();
+    question.facts.target.instance = *instance;
+    request.target.instance = *instance;
     const ResolvedTarget& target = question.facts.target;
     request.target.kind = target.kind;
     request.target.ref = target.kind == TargetKind::kUser ? std::to_string(target.id) : target.path;
@@ -149,9 +170,33 @@ std::string Judge(const pb::PolicyCase& source, const Question& question, const 
   return "";
 }
 
+// A case that the policy allows and the broker cannot serve.
+std::string WarningOf(const Question& question) {
+  if (!question.allow) return "";
+  std::string warning = VerbNotServed(question.request.verb);
+  if (warning.empty() && question.about_target && MakesToken(question.request.verb)) {
+    warning = TargetNotServed(question.facts.target.kind);
+  }
+  return warning;
+}
+
 }  // namespace
 
-absl::StatusOr<std::vector<CaseResult>> RunPolicyCases(const std::string& file, const Policy& policy, WallTime now) {
+absl::StatusOr<CaseInstances> InstancesOf(const PolicyText& policy) {
+  config::v1::Policy source;
+  const absl::StatusOr<SourceMap> map = ParsePolicyText(policy, &source);
+  if (!map.ok()) return map.status();
+  std::set<std::string> names;
+  for (const auto& [name, role] : source.roles()) {
+    for (const config::v1::Grant& grant : role.grants()) names.insert(grant.instance());
+  }
+  for (const config::v1::Grant& deny : source.denies()) names.insert(deny.instance());
+  names.erase("");
+  return CaseInstances{{names.begin(), names.end()}, false};
+}
+
+absl::StatusOr<std::vector<CaseResult>> RunPolicyCases(const std::string& file, const Policy& policy, WallTime now,
+                                                       const CaseInstances& instances) {
   const absl::StatusOr<FileText> text = ReadFileText(file);
   if (!text.ok()) return text.status();
   pb::PolicyCases source;
@@ -161,9 +206,10 @@ absl::StatusOr<std::vector<CaseResult>> RunPolicyCases(const std::string& file, 
   std::vector<CaseResult> results;
   for (int i = 0; i < source.cases_size(); ++i) {
     const std::string at = "cases[" + std::to_string(i) + "]";
-    const absl::StatusOr<Question> question = Read(source.cases(i), at, now);
+    const absl::StatusOr<Question> question = Read(source.cases(i), at, now, instances);
     if (!question.ok()) return Located(question.status(), *map);
-    results.push_back({source.cases(i).name(), map->Locate(at), Judge(source.cases(i), *question, callers, policy)});
+    results.push_back({source.cases(i).name(), map->Locate(at), Judge(source.cases(i), *question, callers, policy),
+                       WarningOf(*question)});
   }
   return results;
 }

@@ -130,16 +130,129 @@ TEST_F(PolicyCasesTest, GrantsEndAtTheTimeThatACaseNames) {
 }
 
 TEST_F(PolicyCasesTest, TheLinterTellsWhatIsHardlyMeant) {
-  const auto warnings = LintPolicyText(*ReadPolicyText(path("policy.yaml")));
+  const auto warnings = LintPolicyText(*ReadPolicyText(path("policy.yaml")), /*names_checked=*/false);
   ASSERT_TRUE(warnings.ok()) << warnings.status();
   const std::string file = path("policy.yaml");
   const std::vector<std::string> expected = {
       file + ":23:37: roles.spare.grants[0].targets[0]: 'ACME/apps/**' differs from 'acme/apps/**' (" + file +
           ":11:17) in the case of letters alone, which GitLab ignores",
+      file +
+          ":27:21: denies[0].targets[0]: does not bind the tokens of users and service accounts, which reach whatever "
+          "their user is a member of; roles.own-team.grants[0].targets[1] (" +
+          file + ":18:45) grants such tokens",
       file + ":23:3: roles.spare: no binding names this role",
       file + ":6:5: callers[2]: no binding names the caller 'idle'",
   };
   EXPECT_EQ(*warnings, expected);
+}
+
+TEST_F(PolicyCasesTest, TheLinterWarnsOfWhatGrantsLessOrMoreThanItSeems) {
+  std::ofstream(path("wide.yaml")) << R"(callers:
+  - name: "{team}"
+    identities: [{jwt: {issuer: "https://idp", sub: "{team}"}}]
+roles:
+  wide:
+    - verbs: [create, rotate]
+      instance: main
+      targets:
+        - project: "{team}/**"
+        - project: "acme/{team}-*"
+        - group: acme
+        - service_account: "acme:bot"
+      scopes: [api]
+      self_extending: true
+      max_access_level: 30
+      max_ttl: 1h
+bindings: [{callers: ["{team}"], roles: [wide]}]
+)";
+  const auto text = [&](bool names_checked) {
+    const auto warnings = LintPolicyText(*ReadPolicyText(path("wide.yaml")), names_checked);
+    EXPECT_TRUE(warnings.ok()) << warnings.status();
+    std::string all;
+    for (const std::string& warning : *warnings) all += warning.substr(path("").size()) + "\n";
+    return all;
+  };
+  const std::string all = text(false);
+  for (const char* const part :
+       {"wide.yaml:6:23: roles.wide.grants[0].verbs[1]: the broker does not serve the verb 'rotate' yet",
+        "targets[0]: '{team}/**' reaches the personal namespace of a user with the captured name as well",
+        "targets[1]: '{team}-*' covers what belongs to other captured names",
+        "targets[2]: the broker does not make tokens of groups yet",
+        "targets[3]: the broker does not make tokens of service accounts yet",
+        "grants[0].self_extending: a holder of such a token can rotate it and so outlive its ttl",
+        "grants[0].instance: 'main' could not be compared with the server's configuration",
+        "jwt.issuer: 'https://idp' could not be compared"}) {
+    EXPECT_NE(all.find(part), std::string::npos) << part << "\n" << all;
+  }
+  EXPECT_EQ(text(true).find("could not be compared"), std::string::npos);
+}
+
+TEST_F(PolicyCasesTest, ACaseHasAnInstance) {
+  const std::string source = std::string(kPolicy) + "";
+  std::string two = source;
+  two.replace(two.find("denies: "), std::string::npos,
+              "denies: [{instance: main, targets: [{project: acme/apps/vault}]}]\n");
+  std::ofstream(path("policy.yaml")) << two;
+  const PolicyText text = *ReadPolicyText(path("policy.yaml"));
+  const auto policy = *CompilePolicyText(text, {});
+  const auto run = [&](const std::string& target, const std::string& expect, const CaseInstances& instances) {
+    std::ofstream(path("cases.yaml")) << "cases:\n  - name: it\n" + std::string(kBuilder) + kAsk + "    target: {" +
+                                             target + "}\n    expect: " + expect + "\n";
+    const auto results = RunPolicyCases(path("cases.yaml"), *policy, *ParseRfc3339("2026-11-25T12:00:00Z"), instances);
+    return results.ok() ? results->front().difference : std::string(results.status().message());
+  };
+  const CaseInstances named = *InstancesOf(text);
+  EXPECT_EQ(named.names, std::vector<std::string>{"main"});
+  // The only one that is named is meant; another may be given.
+  EXPECT_EQ(run("project: acme/apps/vault", "deny", named), "");
+  EXPECT_EQ(run("project: acme/apps/vault, instance: other", "allow", named), "");
+  EXPECT_NE(run("project: acme/apps/vault, instance: mian", "deny", {{"main"}, true})
+                .find("target.instance: the configuration has no instance 'mian'"),
+            std::string::npos);
+  EXPECT_NE(run("project: acme/apps/vault", "deny", {{"main", "second"}, true}).find("is required: there are several"),
+            std::string::npos);
+}
+
+TEST_F(PolicyCasesTest, AnAllowedCaseThatNothingServesWarns) {
+  std::string policy = kPolicy;
+  policy.replace(policy.find("verbs: [create]"), 15, "verbs: [create, rotate]");
+  std::ofstream(path("policy.yaml")) << policy;
+  policy_ = *CompilePolicyText(*ReadPolicyText(path("policy.yaml")), {});
+  const auto results = Run("cases:\n  - name: it\n    verb: rotate\n" + std::string(kBuilder) + kAsk +
+                           "    target: {project: acme/apps/a}\n    expect: allow\n");
+  ASSERT_TRUE(results.ok()) << results.status();
+  EXPECT_EQ(results->front().difference, "");
+  EXPECT_NE(results->front().warning.find("does not serve the verb 'rotate' yet"), std::string::npos);
+}
+
+// A name that nothing has would let a deny deny nothing.
+TEST_F(PolicyCasesTest, NamesThatTheConfigurationLacksAreErrors) {
+  const PolicyOptions options{false, KnownNames{{"main"}, {"https://idp"}}};
+  const auto compile = [&](const std::string& text) {
+    std::ofstream(path("names.yaml")) << text;
+    return std::string(CompilePolicyText(*ReadPolicyText(path("names.yaml")), options).status().message())
+        .substr(path("").size());
+  };
+  EXPECT_EQ(compile("denies: [{instance: mian}]\n"),
+            "names.yaml:1:21: denies[0].instance: unknown instance 'mian', so that the rule would match nothing; did "
+            "you mean 'main'? (gitlab)");
+  EXPECT_EQ(
+      compile("callers: [{name: a, identities: [{jwt: {issuer: 'https://ipd', sub: x}}]}]\n"),
+      "names.yaml:1:49: callers[0].identities[0].jwt.issuer: unknown issuer 'https://ipd', so that the rule would "
+      "match nothing; did you mean 'https://idp'? (identity.issuers)");
+}
+
+TEST_F(PolicyCasesTest, ATargetUsesOnlyCapturesOfTheCallersName) {
+  std::string policy = kPolicy;
+  policy.replace(policy.find("name: team-{team}"), 17, "name: deployer");
+  policy.replace(policy.find("\"team-{team}\"]"), 14, "deployer]");
+  std::ofstream(path("policy.yaml")) << policy;
+  const std::string error(CompilePolicyText(*ReadPolicyText(path("policy.yaml")), {}).status().message());
+  EXPECT_NE(error.find("policy.yaml:18:"), std::string::npos) << error;
+  EXPECT_NE(error.find("roles.own-team.grants[0].targets[0]: uses the capture 'team', which the name of the caller "
+                       "'deployer' does not have"),
+            std::string::npos)
+      << error;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <limits>
+#include <regex>
 #include <vector>
 
 #include "server/base/error.h"
@@ -12,6 +13,8 @@
 
 namespace tokenbroker {
 namespace {
+
+constexpr std::size_t kMaxNumberBytes = 64;
 
 using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
@@ -58,6 +61,21 @@ bool ReadBool(const YamlNode& node, const std::string& path) {
   if (node.plain && node.value == "true") return true;
   if (node.plain && node.value == "false") return false;
   throw YamlFault(node.position, path + ": must be true or false");
+}
+
+// Returns true for an unquoted text that YAML takes for a number or a boolean, but not in its one canonical spelling:
+// 7.0, 1e3, 0x1f, 007, +7, 1_000, .inf, True. As a text it would be compared letter by letter and match nothing.
+bool IsOddScalar(const YamlNode& node) {
+  if (!node.plain || node.value.empty()) return false;
+  if (std::string_view("0123456789+-.TF").find(node.value.front()) == std::string_view::npos) return false;
+  for (const std::string_view word : {"True", "TRUE", "False", "FALSE"}) {
+    if (node.value == word) return true;
+  }
+  static const std::regex kOdd(
+      "[+-]?(\\.inf|\\.Inf|\\.INF)|\\.nan|\\.NaN|\\.NAN"
+      "|[+-]?([0-9][0-9_]*\\.[0-9_]*|\\.[0-9][0-9_]*)([eE][+-]?[0-9]+)?|[+-]?[0-9][0-9_]*[eE][+-]?[0-9]+"
+      "|[+-]?0x[0-9a-fA-F_]+|[+-]?0o[0-7_]+|\\+[0-9][0-9_]*|-?0[0-9_]+|-?[0-9]+_[0-9_]*");
+  return node.value.size() <= kMaxNumberBytes && std::regex_match(node.value, kOdd);
 }
 
 class Filler {
@@ -142,6 +160,11 @@ class Filler {
     const bool add = field.is_repeated();
     switch (field.cpp_type()) {
       case FieldDescriptor::CPPTYPE_STRING:
+        if (IsOddScalar(node)) {
+          throw YamlFault(node.position, path + ": '" + node.value +
+                                             "' could be a number, a boolean or a text: write a whole number in plain "
+                                             "decimal, true or false, or a text in quotes");
+        }
         return add ? reflection.AddString(out, &field, node.value) : reflection.SetString(out, &field, node.value);
       case FieldDescriptor::CPPTYPE_BOOL: {
         const bool value = ReadBool(node, path);

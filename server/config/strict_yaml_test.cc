@@ -194,5 +194,30 @@ TEST(StrictYamlTest, SurvivesEveryCut) {
   EXPECT_FALSE(ParseStrictYaml("p.yaml", "callers: []\nrol", &policy).ok()) << "a text cut in the middle of a key";
 }
 
+// A claim is compared as text: "7.0" would match no token whose project_id is 7.
+TEST(StrictYamlTest, ATextThatCouldBeANumberNeedsQuotes) {
+  const auto parse = [](const std::string& value) {
+    config::v1::Policy policy;
+    return ParseStrictYaml(
+               "p.yaml",
+               "callers: [{name: a, identities: [{jwt: {issuer: i, claims: {project_id: " + value + "}}}]}]\n", &policy)
+        .status();
+  };
+  for (const char* const odd :
+       {"7.0", "1e3", "0x1f", "0o7", "007", "+7", "1_000", ".5", "-.inf", ".nan", "True", "FALSE"}) {
+    const absl::Status status = parse(odd);
+    EXPECT_NE(std::string(status.message())
+                  .find(std::string("p.yaml:1:73: callers[0].identities[0].jwt.claims.project_id: "
+                                    "'") +
+                        odd + "' could be a number"),
+              std::string::npos)
+        << odd << ' ' << status;
+  }
+  for (const char* const good :
+       {"7", "-7", "0", "'7.0'", "\"1e3\"", "true", "v1.0", "1.2.3", "2026-12-31", "7a", "1h30m"}) {
+    EXPECT_TRUE(parse(good).ok()) << good << ' ' << parse(good);
+  }
+}
+
 }  // namespace
 }  // namespace tokenbroker

@@ -44,6 +44,17 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 10> kEdges =
     {"write_repository", "read_repository"},
 }};
 
+// For denies, beside kEdges: where GitLab's documentation and its source disagree or are silent, the deny holds.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kDenyEdges = {{
+    {"api", "self_rotate"},
+    {"api", "k8s_proxy"},
+    {"api", "read_virtual_registry"},
+    {"api", "write_virtual_registry"},
+    {"read_api", "read_virtual_registry"},
+    {"write_registry", "read_registry"},
+    {"write_virtual_registry", "read_virtual_registry"},
+}};
+
 }  // namespace
 
 std::span<const std::string_view> KnownScopes() { return kScopes; }
@@ -69,7 +80,9 @@ bool AnyImplies(std::span<const std::string> held, std::string_view wanted) {
 }
 
 bool Gives(std::string_view held, std::string_view wanted) {
-  return Implies(held, wanted) || (held == "api" && wanted == "self_rotate");
+  if (held == "sudo" || Implies(held, wanted)) return true;
+  return std::any_of(kDenyEdges.begin(), kDenyEdges.end(),
+                     [&](const auto& edge) { return edge.second == wanted && Implies(held, edge.first); });
 }
 
 bool IsSelfExtending(std::string_view scope) { return scope == "api" || scope == "self_rotate"; }

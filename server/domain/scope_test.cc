@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 namespace tokenbroker {
@@ -128,11 +129,34 @@ TEST(AccessLevelTest, CoversExactlyThis) {
   }
 }
 
-TEST(ScopeTest, ADenyOfSelfRotationMeansApiAsWell) {
-  EXPECT_TRUE(Gives("api", "self_rotate"));
-  EXPECT_FALSE(Implies("api", "self_rotate"));
-  EXPECT_FALSE(Gives("read_api", "self_rotate"));
-  EXPECT_TRUE(Gives("api", "read_user"));
+// For each scope that may be denied, all that are denied with it.
+TEST(ScopeTest, ADenyHitsAllThatMightReachTheScope) {
+  const std::map<std::string_view, Names> rows = {
+      {"admin_mode", {"admin_mode", "sudo"}},
+      {"ai_features", {"ai_features", "api", "sudo"}},
+      {"api", {"api", "sudo"}},
+      {"create_runner", {"create_runner", "api", "sudo"}},
+      {"k8s_proxy", {"k8s_proxy", "api", "sudo"}},
+      {"manage_runner", {"manage_runner", "api", "sudo"}},
+      {"read_api", {"read_api", "api", "sudo"}},
+      {"read_registry", {"read_registry", "write_registry", "read_api", "api", "sudo"}},
+      {"read_repository", {"read_repository", "write_repository", "read_api", "api", "sudo"}},
+      {"read_service_ping", {"read_service_ping", "sudo"}},
+      {"read_user", {"read_user", "read_api", "api", "sudo"}},
+      {"read_virtual_registry", {"read_virtual_registry", "write_virtual_registry", "read_api", "api", "sudo"}},
+      {"self_rotate", {"self_rotate", "api", "sudo"}},
+      {"sudo", {"sudo"}},
+      {"write_registry", {"write_registry", "api", "sudo"}},
+      {"write_repository", {"write_repository", "api", "sudo"}},
+      {"write_virtual_registry", {"write_virtual_registry", "api", "sudo"}},
+  };
+  for (const std::string_view denied : KnownScopes()) {
+    ASSERT_TRUE(rows.contains(denied)) << denied;
+    for (const std::string_view held : KnownScopes()) {
+      EXPECT_EQ(Gives(held, denied), rows.at(denied).contains(held)) << held << " " << denied;
+      EXPECT_TRUE(Gives(held, denied) || !Implies(held, denied)) << held << " " << denied;
+    }
+  }
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ absl::StatusOr<std::shared_ptr<const Policy>> Policy::Compile(const config::v1::
   CompiledPolicy compiled;
   compiled.version = std::move(version);
   compiled.options = options;
-  absl::StatusOr<std::vector<CallerRule>> callers = CompileCallers(source);
+  absl::StatusOr<std::vector<CallerRule>> callers = CompileCallers(source, compiled.options);
   if (!callers.ok()) return callers.status();
   compiled.callers = *std::move(callers);
   const auto captures = CapturesOf(compiled.callers);

@@ -8,6 +8,7 @@
 #include "server/policy/affix_index.h"
 #include "server/policy/identity_index.h"
 #include "server/policy/identity_overlap.h"
+#include "server/policy/known_names.h"
 #include "server/policy/policy_fault.h"
 
 namespace tokenbroker {
@@ -24,10 +25,14 @@ absl::StatusOr<TextPattern> ParsePattern(PatternKind kind, const std::string& te
   return pattern;
 }
 
-absl::StatusOr<JwtRule> CompileJwt(const pb::JwtIdentity& jwt, const std::string& at) {
+absl::StatusOr<JwtRule> CompileJwt(const pb::JwtIdentity& jwt, const std::string& at, const PolicyOptions& options) {
   JwtRule out;
   out.issuer = jwt.issuer();
   if (out.issuer.empty()) return PolicyFault(at + ".issuer", "is required");
+  if (options.known.has_value()) {
+    const std::string unknown = UnknownName("issuer", out.issuer, options.known->issuers);
+    if (!unknown.empty()) return PolicyFault(at + ".issuer", unknown + " (identity.issuers)");
+  }
   if (jwt.sub().empty() && jwt.claims().empty()) return PolicyFault(at, "sub or a claim is required");
   if (!jwt.sub().empty()) {
     absl::StatusOr<TextPattern> subject = ParsePattern(PatternKind::kJwt, jwt.sub(), at + ".sub");
@@ -49,7 +54,8 @@ absl::StatusOr<JwtRule> CompileJwt(const pb::JwtIdentity& jwt, const std::string
   return out;
 }
 
-absl::StatusOr<IdentityRule> CompileIdentity(const pb::Identity& identity, const std::string& at) {
+absl::StatusOr<IdentityRule> CompileIdentity(const pb::Identity& identity, const std::string& at,
+                                             const PolicyOptions& options) {
   if (!identity.spiffe().empty() && !identity.dns().empty()) {
     return PolicyFault(at, "of spiffe and dns, one alone can stand in an identity");
   }
@@ -63,7 +69,7 @@ absl::StatusOr<IdentityRule> CompileIdentity(const pb::Identity& identity, const
     out.certificate = *std::move(pattern);
   }
   if (identity.has_jwt()) {
-    absl::StatusOr<JwtRule> jwt = CompileJwt(identity.jwt(), at + ".jwt");
+    absl::StatusOr<JwtRule> jwt = CompileJwt(identity.jwt(), at + ".jwt", options);
     if (!jwt.ok()) return jwt.status();
     out.jwt = *std::move(jwt);
   }
@@ -88,14 +94,15 @@ std::set<std::string> CapturesOf(const IdentityRule& identity) {
   return names;
 }
 
-absl::StatusOr<CallerRule> CompileCaller(const pb::CallerRule& caller, const std::string& at) {
+absl::StatusOr<CallerRule> CompileCaller(const pb::CallerRule& caller, const std::string& at,
+                                         const PolicyOptions& options) {
   absl::StatusOr<CallerName> name = CallerName::Parse(caller.name());
   if (!name.ok()) return PolicyFault(at + ".name", std::string(name.status().message()));
   if (caller.identities().empty()) return PolicyFault(at + ".identities", "at least one identity is required");
   CallerRule out{*std::move(name), {}};
   for (int i = 0; i < caller.identities_size(); ++i) {
     const std::string here = ItemOf(at + ".identities", i);
-    absl::StatusOr<IdentityRule> identity = CompileIdentity(caller.identities(i), here);
+    absl::StatusOr<IdentityRule> identity = CompileIdentity(caller.identities(i), here, options);
     if (!identity.ok()) return identity.status();
     const std::set<std::string> captures = CapturesOf(*identity);
     for (const CallerName::Part& part : out.name.parts()) {
@@ -179,10 +186,10 @@ absl::Status CheckNames(const std::vector<CallerRule>& callers) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<CallerRule>> CompileCallers(const pb::Policy& source) {
+absl::StatusOr<std::vector<CallerRule>> CompileCallers(const pb::Policy& source, const PolicyOptions& options) {
   std::vector<CallerRule> out;
   for (int i = 0; i < source.callers_size(); ++i) {
-    absl::StatusOr<CallerRule> caller = CompileCaller(source.callers(i), ItemOf("callers", i));
+    absl::StatusOr<CallerRule> caller = CompileCaller(source.callers(i), ItemOf("callers", i), options);
     if (!caller.ok()) return caller.status();
     out.push_back(*std::move(caller));
   }
@@ -194,12 +201,8 @@ absl::StatusOr<std::vector<CallerRule>> CompileCallers(const pb::Policy& source)
 std::map<std::string, std::set<std::string>> CapturesOf(const std::vector<CallerRule>& callers) {
   std::map<std::string, std::set<std::string>> captures;
   for (const CallerRule& caller : callers) {
-    std::set<std::string> common = CapturesOf(caller.identities.front());
-    for (const IdentityRule& identity : caller.identities) {
-      const std::set<std::string> names = CapturesOf(identity);
-      std::erase_if(common, [&](const std::string& name) { return !names.contains(name); });
-    }
-    captures.emplace(caller.name.text(), std::move(common));
+    std::set<std::string>& names = captures[caller.name.text()];
+    for (const CallerName::Part& part : caller.name.parts()) names.insert(part.capture);
   }
   return captures;
 }

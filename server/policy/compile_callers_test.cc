@@ -111,13 +111,15 @@ TEST(CompileCallersTest, TakesWhatCanBeToldApart) {
   }
 }
 
-TEST(CompileCallersTest, TheCapturesOfACallerAreThoseThatAllItsIdentitiesHave) {
+TEST(CompileCallersTest, TheCapturesOfACallerAreThoseOfItsName) {
   const auto callers = CompileText(R"(
-    callers { name: "a" identities { spiffe: "spiffe://td/{team}/{env}/x" } identities { dns: "{env}.{team}.x" } }
+    callers { name: "a.{team}.{env}" identities { spiffe: "spiffe://td/{team}/{env}/x" }
+              identities { dns: "{env}.{team}.x" } }
     callers { name: "b" identities { spiffe: "spiffe://td/{team}" } identities { dns: "x" } }
     callers { name: "c" identities { jwt { issuer: "i" sub: "{a}" claims { key: "{k}" value: "{b}" } } } })");
   ASSERT_TRUE(callers.ok()) << callers.status();
-  const std::map<std::string, std::set<std::string>> expected = {{"a", {"team", "env"}}, {"b", {}}, {"c", {"a", "b"}}};
+  const std::map<std::string, std::set<std::string>> expected = {
+      {"a.{team}.{env}", {"team", "env"}}, {"b", {}}, {"c", {}}};
   EXPECT_EQ(CapturesOf(*callers), expected);
 }
 

@@ -7,6 +7,7 @@
 #include "server/base/time_text.h"
 #include "server/domain/expiry.h"
 #include "server/domain/scope.h"
+#include "server/policy/known_names.h"
 #include "server/policy/policy_fault.h"
 
 namespace tokenbroker {
@@ -159,6 +160,10 @@ absl::Status Compiler::VerbsAndTargets() {
   }
   if (!IsInstance(source_.instance())) return Fault("instance", "must be 1 to 32 characters of [a-z0-9-]");
   out_.instance = source_.instance();
+  if (!out_.instance.empty() && options_.known.has_value()) {
+    const std::string unknown = UnknownName("instance", out_.instance, options_.known->instances);
+    if (!unknown.empty()) return Fault("instance", unknown + " (gitlab)");
+  }
   for (int i = 0; i < source_.targets_size(); ++i) {
     absl::StatusOr<CompiledPattern> pattern = CompilePattern(source_.targets(i), at_ + "." + ItemOf("targets", i));
     if (!pattern.ok()) return pattern.status();

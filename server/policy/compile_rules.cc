@@ -111,9 +111,12 @@ absl::Status Compiler::CheckCaptures(const std::string& role, const std::string&
       if (!path.has_value()) continue;
       for (const std::string& name : path->CaptureNames()) {
         if (known.contains(name)) continue;
-        return PolicyFault(ItemOf(grant->rule.place + ".targets", static_cast<int>(i)),
-                           "names the capture " + InQuotes(name) + ", which not every identity of the caller " +
-                               InQuotes(caller) + " has; the role is bound to it");
+        return PolicyFault(
+            ItemOf(grant->rule.place + ".targets", static_cast<int>(i)),
+            "uses the capture " + InQuotes(name) + ", which the name of the caller " + InQuotes(caller) +
+                " does not have, and the role " + InQuotes(role) +
+                " is bound to it: all that match this caller would be one owner of the tokens; write '{" + name +
+                "}' into the caller's name");
       }
     }
   }

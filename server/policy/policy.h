@@ -88,9 +88,16 @@ struct GrantView {
   std::optional<Duration> max_chain_age = {};
 };
 
-// What of the server's configuration weakens the rules.
+// The names that the server's configuration gives, and that a policy may refer to.
+struct KnownNames {
+  std::vector<std::string> instances, issuers;
+};
+
+// What of the server's configuration a policy depends on.
 struct PolicyOptions {
   bool allow_admin_targets = false;
+  // Any other instance or issuer in a rule is an error. std::nullopt: the configuration is not at hand, all are taken.
+  std::optional<KnownNames> known = {};
 };
 
 // Tells where a rule is written, "policy.yaml:12:5", by its place; asked while a policy is compiled.

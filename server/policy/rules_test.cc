@@ -210,9 +210,11 @@ TEST(RulesTest, WithoutItsCaptureAPatternMatchesNothing) {
 TEST(RulesTest, ACaptureMustBeKnownToEveryBoundCaller) {
   const auto refused = CompileForTest(SourceOf(kTeams), {{"team-{team}", {"team"}}});
   ASSERT_TRUE(absl::IsInvalidArgument(refused.status()));
-  EXPECT_EQ(std::string(refused.status().message()),
-            "roles.team.grants[0].targets[2]: names the capture 'env', which not every identity of the caller "
-            "'team-{team}' has; the role is bound to it");
+  EXPECT_EQ(
+      std::string(refused.status().message()),
+      "roles.team.grants[0].targets[2]: uses the capture 'env', which the name of the caller 'team-{team}' does not "
+      "have, and the role 'team' is bound to it: all that match this caller would be one owner of the tokens; "
+      "write '{env}' into the caller's name");
   // Nobody is bound to it.
   config::v1::Policy unbound = SourceOf(kTeams);
   unbound.clear_bindings();
