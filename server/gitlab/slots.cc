@@ -4,7 +4,9 @@
 #include <array>
 #include <iterator>
 #include <list>
+#include <map>
 #include <mutex>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -15,7 +17,9 @@ namespace tokenbroker {
 namespace {
 
 constexpr std::size_t kLanes = 4;
-constexpr int kWaitingMax = 10'000;
+// In a lane, and of one caller in it.
+constexpr std::size_t kWaitingMax = 10'000;
+constexpr std::size_t kCallerWaitingMax = kWaitingMax / 4;
 // Every eighth slot goes to the lane that waited longest, so that no lane starves.
 constexpr int kFairEvery = 8;
 constexpr Duration kProbeEvery = seconds(60);
@@ -44,9 +48,9 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
     Later<absl::Status>::Done done;
     BootTime since;
     BootTime deadline = kNever;
-    Lane lane = Lane::kLook;
+    SlotRequest request;
     bool is_probe = false;
-    std::list<std::shared_ptr<Waiter>>::iterator place;  // In its lane.
+    std::list<std::shared_ptr<Waiter>>::iterator place;  // In its queue.
     std::unique_ptr<Clock::Timer> timer;
     CallContext::Registration registration;
     bool served = false;
@@ -59,6 +63,13 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
     }
   };
 
+  // Those who wait in a lane, by caller, each oldest first.
+  struct Queue {
+    std::map<std::string, std::list<std::shared_ptr<Waiter>>> by_caller;  // No list is empty.
+    std::size_t waiting = 0;
+    std::string last;  // The caller that was served last: the next one in the order is next.
+  };
+
   State(Executor& the_executor, Clock& the_clock, Metrics& the_metrics, int the_most)
       : executor(the_executor), clock(the_clock), metrics(the_metrics), most(the_most) {}
 
@@ -68,21 +79,25 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
     const BootTime now = clock.Boot();
     const absl::Status left = call.Check(now);
     if (!left.ok()) return End(std::move(lock), std::move(done), left);
-    const BootTime paused = PausedUntil(waiter->lane);
+    const BootTime paused = PausedUntil(waiter->request.lane);
     if (paused > now && paused >= call.deadline()) {
       return End(std::move(lock), std::move(done), Paused(paused - now));
     }
-    if (paused <= now && in_flight < most && waiting == 0) {
-      ++in_flight;
+    if (paused <= now && in_flight < most && waiting == 0 && HasShare(waiter->request)) {
+      Take(waiter->request);
       Report();
       return End(std::move(lock), std::move(done), absl::OkStatus());
     }
-    if (waiting >= kWaitingMax) return End(std::move(lock), std::move(done), Busy());
+    Queue& queue = QueueOf(waiter->request.lane);
+    if (queue.waiting >= kWaitingMax || IsFull(queue, waiter->request.caller)) {
+      return End(std::move(lock), std::move(done), Busy());
+    }
     waiter->done = std::move(done);
     waiter->since = now;
     waiter->deadline = call.deadline();
-    std::list<std::shared_ptr<Waiter>>& lane = LaneOf(*waiter);
-    waiter->place = lane.insert(lane.end(), waiter);
+    std::list<std::shared_ptr<Waiter>>& of_caller = queue.by_caller[waiter->request.caller];
+    waiter->place = of_caller.insert(of_caller.end(), waiter);
+    ++queue.waiting;
     ++waiting;
     Report();
     const std::weak_ptr<State> weak = weak_from_this();
@@ -112,14 +127,20 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
   // Takes a waiter out of its lane. Under the lock.
   void Forget(const std::shared_ptr<Waiter>& waiter) {
     waiter->served = true;
-    LaneOf(*waiter).erase(waiter->place);
+    Queue& queue = QueueOf(waiter->request.lane);
+    const auto of_caller = queue.by_caller.find(waiter->request.caller);
+    of_caller->second.erase(waiter->place);
+    if (of_caller->second.empty()) queue.by_caller.erase(of_caller);
+    --queue.waiting;
     --waiting;
     Report();
   }
 
-  void Leave(bool is_probe) {
+  void Leave(const SlotRequest& request, bool is_probe) {
     std::unique_lock lock(mutex);
     --in_flight;
+    Release(of_target, request.target);
+    Release(of_caller, request.caller);
     if (is_probe) probing = false;
     Report();
     Serve(std::move(lock));
@@ -135,8 +156,10 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
       if (until <= paused_until[index]) continue;
       if (lane == Lane::kRevoke && paused_until[index] <= now) next_probe = now + kProbeEvery;
       paused_until[index] = until;
-      std::copy_if(lanes[index].begin(), lanes[index].end(), std::back_inserter(hopeless),
-                   [until](const std::shared_ptr<Waiter>& waiter) { return waiter->deadline <= until; });
+      for (const auto& [caller, waiters] : lanes[index].by_caller) {
+        std::copy_if(waiters.begin(), waiters.end(), std::back_inserter(hopeless),
+                     [until](const std::shared_ptr<Waiter>& waiter) { return waiter->deadline <= until; });
+      }
     }
     for (const std::shared_ptr<Waiter>& waiter : hopeless) Forget(waiter);
     WakeInTime(now);
@@ -170,9 +193,7 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
     while (in_flight < most && waiting > 0) {
       std::shared_ptr<Waiter> next = TakeNext(now);
       if (next == nullptr) break;
-      next->served = true;
-      --waiting;
-      ++in_flight;
+      Take(next->request);
       served.push_back(std::move(next));
     }
     WakeInTime(now);
@@ -183,20 +204,15 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
     }
   }
 
+  // The next to be served, taken out of its queue; nullptr if nobody may be served now.
   std::shared_ptr<Waiter> TakeNext(BootTime now) {
-    std::list<std::shared_ptr<Waiter>>* chosen = nullptr;
-    const bool fair = (turn + 1) % kFairEvery == 0;
-    for (auto& lane : lanes) {
-      if (lane.empty()) continue;
-      const Lane which = lane.front()->lane;
-      if (PausedUntil(which) > now && !MayProbe(which, now)) continue;
-      if (chosen == nullptr || (fair && lane.front()->since < chosen->front()->since)) chosen = &lane;
-    }
-    if (chosen == nullptr) return nullptr;
+    std::shared_ptr<Waiter> next = Choose(now, /*over_half=*/false);
+    if (next == nullptr) next = Choose(now, /*over_half=*/true);
+    if (next == nullptr) return nullptr;
     ++turn;
-    std::shared_ptr<Waiter> next = std::move(chosen->front());
-    chosen->pop_front();
-    if (PausedUntil(next->lane) > now) {
+    Forget(next);
+    QueueOf(next->request.lane).last = next->request.caller;
+    if (PausedUntil(next->request.lane) > now) {
       next->is_probe = true;
       probing = true;
       next_probe = now + kProbeEvery;
@@ -204,9 +220,63 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
     return next;
   }
 
-  std::list<std::shared_ptr<Waiter>>& LaneOf(const Waiter& waiter) {
-    return lanes[static_cast<std::size_t>(waiter.lane)];
+  // By lane; at every eighth turn, who waited longest.
+  std::shared_ptr<Waiter> Choose(BootTime now, bool over_half) {
+    const bool fair = (turn + 1) % kFairEvery == 0;
+    std::shared_ptr<Waiter> chosen;
+    for (std::size_t index = 0; index < kLanes; ++index) {
+      const auto lane = static_cast<Lane>(index);
+      if (PausedUntil(lane) > now && !MayProbe(lane, now)) continue;
+      std::shared_ptr<Waiter> first = FirstOf(lanes[index], over_half);
+      if (first == nullptr) continue;
+      if (chosen == nullptr || (fair && first->since < chosen->since)) chosen = std::move(first);
+      if (!fair) break;
+    }
+    return chosen;
   }
+
+  // The oldest of the next caller in turn that has a share left; nullptr if there is none.
+  std::shared_ptr<Waiter> FirstOf(const Queue& queue, bool over_half) const {
+    auto at = queue.by_caller.upper_bound(queue.last);
+    for (std::size_t i = 0; i < queue.by_caller.size(); ++i, ++at) {
+      if (at == queue.by_caller.end()) at = queue.by_caller.begin();
+      if (!over_half && !at->first.empty() && Held(of_caller, at->first) >= std::max(most / 2, 1)) continue;
+      const auto& waiters = at->second;
+      const auto found = std::find_if(waiters.begin(), waiters.end(), [this](const std::shared_ptr<Waiter>& waiter) {
+        return HasShare(waiter->request);
+      });
+      if (found != waiters.end()) return *found;
+    }
+    return nullptr;
+  }
+
+  // Whether the request's target has a slot left.
+  bool HasShare(const SlotRequest& request) const {
+    return request.target.empty() || Held(of_target, request.target) < std::max(most / 4, 1);
+  }
+
+  static bool IsFull(const Queue& queue, const std::string& caller) {
+    const auto found = queue.by_caller.find(caller);
+    return !caller.empty() && found != queue.by_caller.end() && found->second.size() >= kCallerWaitingMax;
+  }
+
+  void Take(const SlotRequest& request) {
+    ++in_flight;
+    if (!request.target.empty()) ++of_target[request.target];
+    if (!request.caller.empty()) ++of_caller[request.caller];
+  }
+
+  static int Held(const std::map<std::string, int>& counts, const std::string& key) {
+    const auto found = counts.find(key);
+    return found == counts.end() ? 0 : found->second;
+  }
+
+  static void Release(std::map<std::string, int>& counts, const std::string& key) {
+    const auto found = counts.find(key);
+    if (found != counts.end() && --found->second == 0) counts.erase(found);
+  }
+
+  Queue& QueueOf(Lane lane) { return lanes[static_cast<std::size_t>(lane)]; }
 
   void Report() { metrics.SetUpstreamLoad(in_flight, waiting); }
 
@@ -220,7 +290,9 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
   Metrics& metrics;
   const int most;
   std::mutex mutex;
-  std::array<std::list<std::shared_ptr<Waiter>>, kLanes> lanes;
+  std::array<Queue, kLanes> lanes;
+  std::map<std::string, int> of_target;  // Slots that are held.
+  std::map<std::string, int> of_caller;
   std::unique_ptr<Clock::Timer> wake;
   BootTime wake_time = kNever;  // Of `wake`.
   std::array<BootTime, kLanes> paused_until{};
@@ -234,12 +306,13 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
 Slots::Slot& Slots::Slot::operator=(Slot&& other) noexcept {
   Slot old(std::move(other));
   std::swap(state_, old.state_);
+  std::swap(request_, old.request_);
   std::swap(is_probe_, old.is_probe_);
   return *this;
 }
 
 Slots::Slot::~Slot() {
-  if (state_ != nullptr) state_->Leave(is_probe_);
+  if (state_ != nullptr) state_->Leave(request_, is_probe_);
 }
 
 Slots::Slots(Executor& executor, Clock& clock, Metrics& metrics, int most)
@@ -247,16 +320,22 @@ Slots::Slots(Executor& executor, Clock& clock, Metrics& metrics, int most)
 
 Slots::~Slots() = default;
 
-Task<absl::StatusOr<Slots::Slot>> Slots::Acquire(CallContext call, Lane lane) {
+Task<absl::StatusOr<Slots::Slot>> Slots::Acquire(CallContext call, SlotRequest request) {
   const std::shared_ptr<State> state = state_;
   const auto waiter = std::make_shared<State::Waiter>();
-  waiter->lane = lane;
+  waiter->request = std::move(request);
   Later<absl::Status> later(state->executor, [&state, &call, &waiter](Later<absl::Status>::Done done) {
     state->Enter(call, waiter, std::move(done));
   });
   const absl::Status entered = co_await later;
   if (!entered.ok()) co_return entered;
-  co_return Slot(state, waiter->is_probe);
+  co_return Slot(state, waiter->request, waiter->is_probe);
+}
+
+Task<absl::StatusOr<Slots::Slot>> Slots::Acquire(CallContext call, Lane lane) {
+  SlotRequest request;
+  request.lane = lane;
+  return Acquire(std::move(call), std::move(request));
 }
 
 void Slots::Pause(Lane lane, BootTime until) { state_->Pause({lane}, until); }

@@ -3,6 +3,7 @@
 // before an intent is written, so that a call that waits here has promised nothing and may leave at will.
 
 #include <memory>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "server/base/call_context.h"
@@ -13,10 +14,17 @@
 
 namespace tokenbroker {
 
-// In the order in which they are served when slots are short: what ends power first, then what callers wait for, then
-// what can wait.
+// In the order in which they are served when slots are short: what ends power first, then what callers wait for (a
+// look-up before the create that needs it), then what can wait.
 // A pause of kRevoke lets one request through each minute, one at a time: see Slots::Pause.
-enum class Lane { kRevoke, kCreate, kResolve, kLook };
+enum class Lane { kRevoke, kResolve, kCreate, kLook };
+
+// For whom a slot is, and what the request is about. An empty text is nobody's and nothing's: no share bounds it.
+struct SlotRequest {
+  Lane lane = Lane::kLook;
+  std::string caller;
+  std::string target;
+};
 
 // Thread-safe.
 class Slots {
@@ -33,18 +41,25 @@ class Slots {
    private:
     friend class Slots;
     friend struct State;
-    Slot(std::shared_ptr<State> state, bool is_probe) : state_(std::move(state)), is_probe_(is_probe) {}
+    Slot(std::shared_ptr<State> state, SlotRequest request, bool is_probe)
+        : state_(std::move(state)), request_(std::move(request)), is_probe_(is_probe) {}
     std::shared_ptr<State> state_;
+    SlotRequest request_;
     bool is_probe_ = false;
   };
 
-  // At most `most` slots at a time, and at most 10,000 calls waiting for one.
+  // At most `most` slots at a time: at most a quarter of them for one target, so that requests about it that hang stop
+  // nobody else, and at most half of them for one caller while others wait. At most 10,000 calls wait in a lane, 2,500
+  // of one caller.
   Slots(Executor& executor, Clock& clock, Metrics& metrics, int most);
   ~Slots();
 
-  // Waits for a slot: in turn inside a lane, lanes in their order, though a lane that waits gets every eighth slot at
-  // the least. Ends early by the call's deadline or cancellation. RESOURCE_EXHAUSTED, reason UPSTREAM_RATE_LIMITED with
-  // RetryAfter, if a pause of the lane would outlast the deadline; UNAVAILABLE, reason UPSTREAM_BUSY, if too many wait.
+  // Waits for a slot: callers in turn inside a lane, lanes in their order, though a lane that waits gets every eighth
+  // slot at the least. Ends early by the call's deadline or cancellation. RESOURCE_EXHAUSTED, reason
+  // UPSTREAM_RATE_LIMITED with RetryAfter, if a pause of the lane would outlast the deadline; UNAVAILABLE, reason
+  // UPSTREAM_BUSY, if too many wait.
+  Task<absl::StatusOr<Slot>> Acquire(CallContext call, SlotRequest request);
+  // The same for nobody, about nothing.
   Task<absl::StatusOr<Slot>> Acquire(CallContext call, Lane lane);
 
   // No call of `lane` is let through before `until`: GitLab answered 429 to such a request, or its RateLimit headers

@@ -31,7 +31,11 @@ class SlotsTest : public testing::Test {
 
   // Asks, and notes under `name` how it ended.
   void Ask(const std::string& name, Lane lane = Lane::kCreate, CallContext call = {}) {
-    scope_.Spawn<Result>(slots_->Acquire(std::move(call), lane), [this, name](Result result) {
+    AskFor(name, {lane, "", ""}, std::move(call));
+  }
+
+  void AskFor(const std::string& name, SlotRequest request, CallContext call = {}) {
+    scope_.Spawn<Result>(slots_->Acquire(std::move(call), std::move(request)), [this, name](Result result) {
       ended_.push_back(name);
       if (result.ok()) {
         held_.emplace(name, *std::move(result));
@@ -106,8 +110,8 @@ TEST_F(SlotsTest, WhatEndsPowerComesFirst) {
   Ask("create", Lane::kCreate);
   Ask("create 2", Lane::kCreate);
   Ask("revoke", Lane::kRevoke);
-  for (const char* name : {"held", "revoke", "create", "create 2", "resolve"}) Return(name);
-  EXPECT_EQ(ended_, (std::vector<std::string>{"held", "revoke", "create", "create 2", "resolve", "look"}));
+  for (const char* name : {"held", "revoke", "resolve", "create", "create 2"}) Return(name);
+  EXPECT_EQ(ended_, (std::vector<std::string>{"held", "revoke", "resolve", "create", "create 2", "look"}));
 }
 
 TEST_F(SlotsTest, EveryEighthGoesToWhoWaitedLongest) {
@@ -264,14 +268,62 @@ TEST_F(SlotsTest, TooManyWaitersAreSentAway) {
     scope_.Spawn<Result>(slots_->Acquire(Within(seconds(5)), Lane::kLook), [](Result) {});
   }
   loop_.RunUntilIdle();
-  Ask("one more");
+  Ask("another lane");
+  Ask("one more", Lane::kLook);
   EXPECT_EQ(CodeOf("one more"), absl::StatusCode::kUnavailable);
   EXPECT_EQ(ReasonOf(failed_.at("one more")), "UPSTREAM_BUSY");
   EXPECT_TRUE(RetryAfterOf(failed_.at("one more")).has_value());
   loop_.Advance(seconds(5));  // All gave up: there is room again.
   Ask("later");
   Return("held");
+  Return("another lane");
   EXPECT_TRUE(Holds("later"));
+}
+
+TEST_F(SlotsTest, OneTargetHoldsAQuarter) {
+  Make(8);
+  for (int i = 0; i < 20; ++i) AskFor("hung " + std::to_string(i), {Lane::kRevoke, "a", "project 7"});
+  EXPECT_EQ(held_.size(), 2u);
+  AskFor("another", {Lane::kRevoke, "b", "project 8"});
+  AskFor("another create", {Lane::kCreate, "b", "project 8"});
+  AskFor("the same caller's", {Lane::kRevoke, "a", "project 9"});
+  EXPECT_TRUE(Holds("another") && Holds("another create") && Holds("the same caller's"));
+  Return("hung 0");
+  EXPECT_TRUE(Holds("hung 2"));
+}
+
+TEST_F(SlotsTest, OneCallerHoldsHalfWhileOthersWait) {
+  Make(4);
+  for (int i = 0; i < 8; ++i) AskFor("a" + std::to_string(i), {Lane::kCreate, "a", std::to_string(i)});
+  EXPECT_EQ(held_.size(), 4u);  // Nobody else wants one.
+  for (int i = 0; i < 3; ++i) AskFor("b" + std::to_string(i), {Lane::kLook, "b", std::to_string(i)});
+  Return("a0");
+  Return("a1");
+  EXPECT_TRUE(Holds("b0") && Holds("b1"));
+  Return("a2");
+  EXPECT_TRUE(Holds("a4"));
+}
+
+TEST_F(SlotsTest, CallersTakeTurns) {
+  Make(1);
+  Ask("held");
+  for (int i = 0; i < 3; ++i) AskFor("a" + std::to_string(i), {Lane::kCreate, "a", ""});
+  AskFor("b0", {Lane::kCreate, "b", ""});
+  for (const char* name : {"held", "a0", "b0", "a1"}) Return(name);
+  EXPECT_EQ(ended_, (std::vector<std::string>{"held", "a0", "b0", "a1", "a2"}));
+}
+
+TEST_F(SlotsTest, OneCallerFillsNoLane) {
+  Make(1);
+  Ask("held");
+  SlotRequest request = {Lane::kRevoke, "a", ""};
+  for (int i = 0; i < 2'500; ++i) scope_.Spawn<Result>(slots_->Acquire(Within(seconds(5)), request), [](Result) {});
+  loop_.RunUntilIdle();
+  AskFor("one more", request);
+  EXPECT_EQ(ReasonOf(failed_.at("one more")), "UPSTREAM_BUSY");
+  AskFor("another's", {Lane::kRevoke, "b", ""});
+  EXPECT_EQ(failed_.size(), 1u);
+  loop_.Advance(seconds(5));
 }
 
 TEST_F(SlotsTest, NothingOfAWaiterIsLeft) {
