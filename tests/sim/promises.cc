@@ -25,7 +25,7 @@ struct Limits {
 };
 // As in the policy of server.cc.
 const std::map<std::string, Limits>& LimitsByRole() {
-  static const auto& limits = *new std::map<std::string, Limits>{{"busy", {3, 4}}, {"few", {2, 0}}};
+  static const auto& limits = *new std::map<std::string, Limits>{{"busy", {3, 2}}, {"few", {2, 0}}};
   return limits;
 }
 

@@ -58,7 +58,7 @@ constexpr char kPolicy[] = R"pb(
         max_access_level: 30
         max_ttl: "30d"
         max_active: 3
-        creates_per_minute: 4
+        creates_per_minute: 2
       }
     }
   }
