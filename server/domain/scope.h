@@ -28,8 +28,9 @@ bool Implies(std::string_view held, std::string_view wanted);
 bool AnyImplies(std::span<const std::string> held, std::string_view wanted);
 
 // Returns true if a deny of `wanted` denies `held` too: a generous table for denies alone. Besides what Implies says it
-// has what might reach the denied scope by GitLab's documentation or by a detour: api can make k8s_proxy and self_rotate
-// tokens of its user and reaches the virtual registries, each write_registry might read, and sudo acts as any user.
+// has what might reach the denied scope by GitLab's documentation or by a detour: api can make k8s_proxy and
+// self_rotate tokens of its user and reaches the virtual registries, each write_registry might read, and sudo acts as
+// any user.
 bool Gives(std::string_view held, std::string_view wanted);
 
 // api and self_rotate: with these a token can rotate itself, and so outlive its expire_time under a new id.
