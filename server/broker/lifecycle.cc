@@ -5,9 +5,11 @@
 #include <vector>
 
 #include "server/base/error.h"
+#include "server/broker/unreachable.h"
 #include "server/broker/upstream_clock.h"
 #include "server/domain/expiry.h"
 #include "server/domain/marker.h"
+#include "server/domain/scope.h"
 
 namespace tokenbroker {
 namespace {
@@ -22,6 +24,9 @@ constexpr Duration kCountEvery = seconds(10);
 constexpr int kCountShare = 500;
 constexpr Duration kReadFor = seconds(30);
 constexpr Duration kSkewToWarnOf = seconds(5);
+// A sweep that GitLab rejects is tried again at growing intervals.
+constexpr Duration kFirstSweepInterval = seconds(30);
+constexpr Duration kLongestSweepInterval = hours(1);
 
 UpstreamQuery QueryFor(const Token& token, const std::string& marker) {
   UpstreamQuery query;
@@ -30,6 +35,13 @@ UpstreamQuery QueryFor(const Token& token, const std::string& marker) {
   query.search = marker;
   query.created_after = token.create_time - kSearchBack;
   return query;
+}
+
+// GitLab's date of what the row's POST made, or asked for if its response was lost (the guard of UpstreamDateFor is the
+// same for every skew under which tokens are made).
+std::optional<Date> UpstreamDateOf(const Token& token) {
+  if (token.upstream_id != 0) return token.upstream_expire_date;
+  return UpstreamDateFor(token.expire_time, Duration(0));
 }
 
 std::vector<MadeUpstream> WithMarker(const std::vector<UpstreamToken>& list, const std::string& marker) {
@@ -109,9 +121,14 @@ Task<void> Lifecycle::Look(TokenRecord record) {
   if (has_ended && token.target.kind == TargetKind::kUser && absl::IsNotFound(list.status())) {
     list = std::vector<UpstreamToken>();
   }
+  // What the POST made, if it made anything, has ended by GitLab's date; an heir of a self-extending token may live on.
+  const bool may_have_heirs = has_ended && AnySelfExtending(token.scopes);
+  const std::optional<Date> date = UpstreamDateOf(token);
+  if (!list.ok() && !may_have_heirs && date.has_value() && IsPastUpstreamDate(parts_, *date)) {
+    list = std::vector<UpstreamToken>();
+  }
   if (!list.ok()) {
-    parts_.metrics.Looked("failed");
-    parts_.log.Warn("look failed", {{"token", token.id}, {"error", std::string(list.status().message())}});
+    co_await RecordFailedSweep(std::move(record), list.status());
     co_return;
   }
   std::vector<MadeUpstream> found = WithMarker(*list, marker);
@@ -130,6 +147,24 @@ Task<void> Lifecycle::Look(TokenRecord record) {
     parts_.log.Warn("look not recorded", {{"token", token.id}, {"error", std::string(rows.status().message())}});
   }
   // What was found is REVOKING and due now: the next claim has it.
+}
+
+// What GitLab rejects now, it rejects for long: a deleted project, a credential that lost its rights.
+Task<void> Lifecycle::RecordFailedSweep(TokenRecord record, absl::Status why) {
+  const TokenId& id = record.token.id;
+  parts_.metrics.Looked("failed");
+  parts_.log.Warn("sweep failed", {{"token", id},
+                                   {"attempts", record.attempts + 1},
+                                   {"reason", ReasonOf(why)},
+                                   {"error", std::string(why.message())}});
+  if (IsUnreachable(why)) co_return;  // The claim ends by itself, then the row is due again.
+  const Duration interval = std::min<Duration>(
+      kFirstSweepInterval * (std::int64_t{1} << std::clamp(record.attempts, 0, 7)), kLongestSweepInterval);
+  const absl::Status recorded = co_await parts_.ledger.RecordAttempt(id, parts_.ledger.Now() + interval,
+                                                                     /*parked=*/true, std::string(why.message()));
+  if (!recorded.ok()) {
+    parts_.log.Warn("sweep not recorded", {{"token", id}, {"error", std::string(recorded.message())}});
+  }
 }
 
 Task<void> Lifecycle::CountTokens() {

@@ -31,6 +31,8 @@ class Lifecycle {
  private:
   Task<void> Work(TokenRecord record);
   Task<void> Look(TokenRecord record);
+  // A sweep's list was rejected or had no response: when to try again.
+  Task<void> RecordFailedSweep(TokenRecord record, absl::Status why);
   Task<void> Pause(Event stop);
   Task<void> CountTokens();
   void ReportSkew();

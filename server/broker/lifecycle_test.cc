@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "server/broker/broker_fixture.h"
+#include "server/domain/expiry.h"
 
 namespace tokenbroker {
 namespace {
@@ -135,6 +136,49 @@ TEST_F(LifecycleTest, NothingFoundClosesTheIntentAfterSettleAndNotBefore) {
   EXPECT_EQ(StateOf(id), TokenState::kPending);
   Pass(seconds(7));
   EXPECT_EQ(StateOf(id), TokenState::kAbandoned);
+}
+
+// The project is deleted while a response is lost, and the credential is no administrator's.
+TEST_F(LifecycleTest, ASweepThatCannotBeMadeIsTriedEachHourAndEndsWithGitLabsDate) {
+  StartJobs();
+  gitlab_.set_issuer_is_admin(false);
+  gitlab_.PlanNext(FakeGitLab::End::kLostBefore);
+  CreateRequest request = ProjectToken();
+  request.ttl = hours(24);
+  EXPECT_FALSE(Create(request).ok());
+  const Token token = OnlyToken();
+  gitlab_.RemoveProject(7);
+  const auto attempts = [&] { return loop_.Finish(ledger_->Get(token.id))->attempts; };
+  Pass(hours(3), minutes(1));
+  EXPECT_EQ(StateOf(token.id), TokenState::kPending);
+  EXPECT_EQ(loop_.Finish(ledger_->Count())->parked, 1);
+  const int before = attempts();
+  Pass(hours(6), minutes(1));
+  EXPECT_LE(attempts() - before, 6);
+  EXPECT_GE(attempts() - before, 5);
+
+  const WallTime date = MidnightOf(UpstreamDateFor(token.expire_time, Duration(0)));
+  loop_.Advance(date - loop_.Now() - seconds(10));
+  Pass(seconds(5));
+  EXPECT_EQ(StateOf(token.id), TokenState::kPending);
+  Pass(hours(1) + minutes(1), minutes(1));
+  EXPECT_EQ(StateOf(token.id), TokenState::kAbandoned);
+  EXPECT_EQ(loop_.Finish(ledger_->Count())->parked, 0);
+  Pass(hours(24), minutes(1));
+  EXPECT_FALSE(loop_.Finish(ledger_->NextDue())->has_value());
+}
+
+TEST_F(LifecycleTest, ASweepIsMadeSoonAfterGitLabIsBack) {
+  StartJobs();
+  gitlab_.PlanNext(FakeGitLab::End::kLostAfter);
+  EXPECT_FALSE(Create(UserToken()).ok());
+  const TokenId id = OnlyToken().id;
+  gitlab_.set_down(true);
+  Pass(hours(2), seconds(10));
+  gitlab_.set_down(false);
+  Pass(seconds(35));
+  EXPECT_EQ(StateOf(id), TokenState::kRevoked);
+  EXPECT_TRUE(gitlab_.live().empty());
 }
 
 struct LateCase {

@@ -8,6 +8,8 @@
 
 #include "server/base/error.h"
 #include "server/broker/descendants.h"
+#include "server/broker/unreachable.h"
+#include "server/broker/upstream_clock.h"
 #include "server/domain/expiry.h"
 #include "server/domain/scope.h"
 
@@ -24,12 +26,6 @@ constexpr Duration kLongestUnreachableInterval = seconds(15);
 UpstreamRef RefOf(const Token& token) { return {token.target, token.upstream_id, token.upstream_user_id}; }
 
 UpstreamRef RefOf(const Token& token, const UpstreamToken& child) { return {token.target, child.id, child.user_id}; }
-
-// GitLab did not answer, or not now: that says nothing about the token, and asking again soon is right.
-bool IsUnreachable(const absl::Status& status) {
-  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) || absl::IsResourceExhausted(status) ||
-         absl::IsAborted(status) || absl::IsCancelled(status);
-}
 
 absl::Status WhyNot(const Ended<GitLab::Deleted>& end) {
   if (const auto* refused = std::get_if<Refused>(&end)) return refused->why;
@@ -149,8 +145,7 @@ Task<absl::Status> Undertaker::RevokeDescendants(Token token, bool list_required
 }
 
 bool Undertaker::PastUpstreamMidnight(const Token& token) const {
-  const std::optional<WallTime> now = ConfirmingUpstreamNow(parts_.gitlab.Time(), parts_.clock.Boot());
-  return token.upstream_expire_date.has_value() && now.has_value() && *now >= MidnightOf(*token.upstream_expire_date);
+  return token.upstream_expire_date.has_value() && IsPastUpstreamDate(parts_, *token.upstream_expire_date);
 }
 
 Task<void> Undertaker::Record(TokenRecord record, absl::StatusOr<Proof> proof) {

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "server/base/clock.h"
+#include "server/base/time_text.h"
 #include "server/broker/broker.h"
 #include "server/domain/upstream_time.h"
 
@@ -20,6 +21,12 @@ inline std::optional<Duration> MeasuredSkew(const BrokerParts& parts) {
 inline WallTime UpstreamNowOf(const BrokerParts& parts) {
   const std::optional<UpstreamTime> time = parts.gitlab.Time();
   return time.has_value() ? UpstreamNow(*time, parts.clock.Boot()) : parts.ledger.Now();
+}
+
+// Whether GitLab has ended every token of this date, by its own clock in a response younger than a minute.
+inline bool IsPastUpstreamDate(const BrokerParts& parts, Date date) {
+  const std::optional<WallTime> now = ConfirmingUpstreamNow(parts.gitlab.Time(), parts.clock.Boot());
+  return now.has_value() && *now >= MidnightOf(date);
 }
 
 }  // namespace tokenbroker

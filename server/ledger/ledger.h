@@ -205,7 +205,9 @@ class Ledger {
   // self-extending is due for a sweep two minutes later, for a descendant that was under way. Durable.
   virtual Task<absl::StatusOr<Token>> RecordDeath(TokenId id, Proof proof) = 0;
 
-  // REVOKING without proof: when to try again, and whether it is parked. Not awaited by any promise.
+  // An attempt that reached no end: REVOKING without confirmation, or a sweep that could not be made of a row that is
+  // PENDING or has ended with sweeps to come. When to try again, and whether the row is parked (one that has ended
+  // never is). A sweep that is made later takes it back. Not awaited by any promise.
   virtual Task<absl::Status> RecordAttempt(TokenId id, WallTime next_attempt_time, bool parked, std::string why) = 0;
 
   // A look at GitLab that began at `began` found these living tokens with the row's marker. None: the row waits for its

@@ -121,8 +121,8 @@ absl::StatusOr<std::vector<MadeUpstream>> WithoutRow(Transaction& transaction, c
 }
 
 absl::Status NoteLook(Transaction& transaction, const TokenId& id, WallTime began, std::optional<WallTime> next) {
-  absl::StatusOr<Statement> update =
-      transaction.db.Prepare("UPDATE tokens SET last_look = ?, next_attempt_time = ? WHERE id = ?");
+  absl::StatusOr<Statement> update = transaction.db.Prepare(
+      "UPDATE tokens SET last_look = ?, next_attempt_time = ?, attempts = 0, parked = 0 WHERE id = ?");
   if (!update.ok()) return update.status();
   return update->Bind(1, began).Bind(2, next).Bind(3, id).Run();
 }
@@ -333,7 +333,10 @@ absl::StatusOr<Token> RecordFailedAttempt(Transaction& transaction, const TokenI
                                           bool parked, const std::string& why) {
   const absl::StatusOr<TokenRecord> before = LoadToken(transaction.db, id);
   if (!before.ok()) return before.status();
-  if (before->pending || before->token.state != TokenState::kRevoking) return before->token;
+  const bool has_ended = !before->pending && IsClosed(before->token.state);
+  const bool waits = before->next_attempt_time.has_value() && before->token.state != TokenState::kActive;
+  if (!waits) return before->token;
+  parked = parked && !has_ended;
   absl::StatusOr<Statement> update = transaction.db.Prepare(
       "UPDATE tokens SET attempts = attempts + 1, parked = ?, next_attempt_time = ? WHERE id = ?");
   if (!update.ok()) return update.status();

@@ -19,6 +19,46 @@ TEST_P(LedgerContract, AStartTriesWhatWaitsForARetry) {
   EXPECT_EQ(Claim(), std::vector<TokenId>{id});
 }
 
+TEST_P(LedgerContract, AFailedSweepOfAPendingRowWaitsAndIsParkedUntilOneIsMade) {
+  const TokenId id = PendingRow();
+  loop_.Advance(kGiveUpAfter);
+  ASSERT_EQ(Claim(), std::vector<TokenId>{id});
+  ASSERT_EQ(Wait(ledger_->RecordAttempt(id, ledger_->Now() + hours(1), /*parked=*/true, "404")), absl::OkStatus());
+  EXPECT_EQ(Shown(id), "PENDING");
+  EXPECT_EQ(Wait(ledger_->Get(id))->attempts, 1);
+  EXPECT_EQ(Wait(ledger_->Count())->parked, 1);
+  loop_.Advance(hours(1) - seconds(1));
+  EXPECT_TRUE(Claim().empty());
+  loop_.Advance(seconds(1));
+  EXPECT_EQ(Claim(), std::vector<TokenId>{id});
+
+  ASSERT_EQ(Wait(ledger_->RecordLook(id, ledger_->Now(), {})).status(), absl::OkStatus());
+  EXPECT_EQ(Shown(id), "ABANDONED");
+  EXPECT_EQ(Wait(ledger_->Get(id))->attempts, 0);
+  EXPECT_EQ(Wait(ledger_->Count())->parked, 0);
+}
+
+TEST_P(LedgerContract, AFailedSweepOfAClosedRowWaitsAndParksNothing) {
+  const TokenId id = PendingRow();
+  loop_.Advance(kSendWindow + kSettle);
+  ASSERT_EQ(Wait(ledger_->RecordLook(id, ledger_->Now(), {})).status(), absl::OkStatus());
+  loop_.Advance(hours(1));
+  ASSERT_EQ(Claim(), std::vector<TokenId>{id});
+  ASSERT_EQ(Wait(ledger_->RecordAttempt(id, ledger_->Now() + hours(1), /*parked=*/true, "404")), absl::OkStatus());
+  EXPECT_EQ(Wait(ledger_->Count())->parked, 0);
+  EXPECT_TRUE(Claim().empty());
+  loop_.Advance(hours(1));
+  EXPECT_EQ(Claim(), std::vector<TokenId>{id});
+}
+
+TEST_P(LedgerContract, AnAttemptOfARowThatWaitsForNothingIsNotRecorded) {
+  const TokenId active = ActiveRow();
+  const absl::StatusOr<TokenRecord> before = Wait(ledger_->Get(active));
+  ASSERT_EQ(Wait(ledger_->RecordAttempt(active, ledger_->Now(), /*parked=*/true, "no")), absl::OkStatus());
+  EXPECT_EQ(Wait(ledger_->Get(active))->next_attempt_time, before->next_attempt_time);
+  EXPECT_EQ(Wait(ledger_->Count())->parked, 0);
+}
+
 TEST_P(LedgerContract, NothingIsDueInAnEmptyLedger) {
   EXPECT_TRUE(Claim().empty());
   EXPECT_EQ(*Wait(ledger_->NextDue()), std::nullopt);
