@@ -4,13 +4,13 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "absl/status/status.h"
 #include "server/base/event_loop.h"
 #include "server/base/random.h"
-#include "server/config/policy_file.h"
-#include "server/config/policy_options.h"
+#include "server/check_start.h"
 #include "server/config/server_config.h"
-#include "server/identity/bearer_verifier.h"
 #include "server/ledger/maintenance.h"
 #include "server/process.h"
 #include "server/serve.h"
@@ -39,14 +39,15 @@ absl::Status GiveUpLooks(const ServerConfig& config, Log& log) {
   return absl::OkStatus();
 }
 
-// What the configuration names and --check-config can read.
-absl::Status CheckFiles(const ServerConfig& config) {
-  for (const JwtIssuerConfig& issuer : config.issuers) {
-    if (issuer.jwks_file.empty()) continue;
-    const absl::Status keys = CheckKeyFile(issuer.jwks_file);
-    if (!keys.ok()) return keys;
+// Prints every error that a start would meet; the exit code.
+int CheckConfig(const std::string& config_file) {
+  const std::vector<absl::Status> errors = FindStartErrors(config_file);
+  for (const absl::Status& error : errors) {
+    std::fprintf(stderr, "tokenbrokerd: %s\n", std::string(error.message()).c_str());
   }
-  return CheckPolicyFile(config.policy_file, PolicyOptionsOf(config));
+  if (!errors.empty()) return 1;
+  std::printf("%s and every file that it names are good\n", config_file.c_str());
+  return 0;
 }
 
 int Main(int argc, char** argv) {
@@ -57,7 +58,7 @@ int Main(int argc, char** argv) {
   bool check_config = false;
   app.add_option("--config", config_file, "The configuration file (YAML)")->required();
   app.add_flag("--check-config", check_config,
-               "Reads the configuration, the policy and key files, says what is wrong, and ends");
+               "Checks everything that a start checks, prints every error, and exits; changes nothing");
   app.add_flag("--restored", restored,
                "For the first start on a ledger from a backup: what was under way in it is reported, not looked for");
   app.add_option("--fork-ledger", fork,
@@ -67,19 +68,15 @@ int Main(int argc, char** argv) {
   const Environment environment = ReadEnvironment();
   absl::Status status = CheckEnvironment(environment);
   if (status.ok()) status = HardenProcess();
+  if (status.ok() && check_config) return CheckConfig(config_file);
   absl::StatusOr<ServerConfig> config = absl::UnknownError("not read");
   if (status.ok()) {
     config = LoadServerConfig(config_file);
     status = config.status();
   }
-  if (status.ok() && check_config) status = CheckFiles(*config);
   if (!status.ok()) {
     std::fprintf(stderr, "tokenbrokerd: %s\n", std::string(status.message()).c_str());
     return 1;
-  }
-  if (check_config) {
-    std::printf("%s and %s are good\n", config_file.c_str(), config->policy_file.c_str());
-    return 0;
   }
   if (!fork.empty()) return Fork(*config, fork);
   PrepareForLoad();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <set>
 #include <string_view>
 #include <utility>
 
@@ -33,13 +34,14 @@ constexpr Duration kShortestRefresh = minutes(2);
 constexpr Duration kLongestRefresh = hours(24);
 constexpr int kMostAtATime = 100000;  // Calls of a caller, connections.
 
-// Checks one field after another and keeps the first fault.
+// Checks one field after another and keeps the first error of each.
 class Checker {
  public:
   void Fail(const std::string& field, const std::string& what, const std::string& rule) {
-    if (!status_.ok()) return;
+    if (!failed_.insert(field).second) return;
     const std::string text = what + ": " + rule;
-    status_ = Error(absl::StatusCode::kInvalidArgument, "CONFIG_INVALID", field + ": " + text).Field(field, text);
+    errors_.push_back(
+        Error(absl::StatusCode::kInvalidArgument, "CONFIG_INVALID", field + ": " + text).Field(field, text));
   }
   const std::string& Required(const std::string& field, const std::string& value) {
     if (value.empty()) Fail(field, "missing", "it is required");
@@ -58,10 +60,11 @@ class Checker {
   }
   static std::string Quote(const std::string& text) { return "'" + text + "'"; }
 
-  const absl::Status& status() const { return status_; }
+  const std::vector<absl::Status>& errors() const { return errors_; }
 
  private:
-  absl::Status status_;
+  std::vector<absl::Status> errors_;
+  std::set<std::string> failed_;
 };
 
 void CheckListen(const pb::Listen& listen, const SourceMap& map, Checker& check, ServerConfig& out) {
@@ -228,15 +231,16 @@ void CheckLog(const pb::Log& log, Checker& check, ServerConfig& out) {
 
 }  // namespace
 
-absl::StatusOr<ServerConfig> LoadServerConfig(const std::string& path) {
+ValidatedConfig ValidateServerConfig(const std::string& path) {
   const absl::StatusOr<FileText> file = ReadFileText(path);
-  if (!file.ok()) return file.status();
+  if (!file.ok()) return {{}, {file.status()}};
   pb::ServerConfig source;
   const absl::StatusOr<SourceMap> map = ParseStrictYaml(path, file->text, &source);
-  if (!map.ok()) return map.status();
+  if (!map.ok()) return {{}, {map.status()}};
 
   Checker check;
-  ServerConfig out;
+  ValidatedConfig validated;
+  ServerConfig& out = validated.config;
   out.broker = check.Required("broker", source.broker());
   if (!IsBrokerName(out.broker)) {
     check.Fail("broker", Checker::Quote(out.broker), "must be 2 to 12 characters of [a-z0-9]");
@@ -256,8 +260,14 @@ absl::StatusOr<ServerConfig> LoadServerConfig(const std::string& path) {
   }
   CheckLog(source.log(), check, out);
   out.allow_admin_targets = source.danger().allow_admin_targets();
-  if (!check.status().ok()) return Located(check.status(), *map);
-  return out;
+  for (const absl::Status& error : check.errors()) validated.errors.push_back(Located(error, *map));
+  return validated;
+}
+
+absl::StatusOr<ServerConfig> LoadServerConfig(const std::string& path) {
+  ValidatedConfig validated = ValidateServerConfig(path);
+  if (!validated.errors.empty()) return validated.errors.front();
+  return std::move(validated.config);
 }
 
 }  // namespace tokenbroker

@@ -50,9 +50,17 @@ struct ServerConfig {
   bool allow_admin_targets = false;
 };
 
-// Reads and checks the file. Errors are INVALID_ARGUMENT, reason CONFIG_INVALID, with the place before the message:
-// "config.yaml:12:10: gitlab[0].url: plain http: must be https, ...". Of several faults the first is told. Files that
-// are named in it are not opened.
+// Reads and validates the file. Errors are INVALID_ARGUMENT, reason CONFIG_INVALID, with the position before the
+// message: "config.yaml:12:10: gitlab[0].url: plain http: must be https, ...". Of several errors the first is returned.
+// Files that are named in it are not opened.
 absl::StatusOr<ServerConfig> LoadServerConfig(const std::string& path);
+
+// The same with every error, one for each field, in the order in which fields are validated. A field with an error
+// keeps its text or its default. A text that is not YAML of the schema is one error, and leaves `config` empty.
+struct ValidatedConfig {
+  ServerConfig config;
+  std::vector<absl::Status> errors;
+};
+ValidatedConfig ValidateServerConfig(const std::string& path);
 
 }  // namespace tokenbroker

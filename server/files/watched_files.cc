@@ -35,6 +35,14 @@ void WipeAll(absl::StatusOr<WatchedFiles::Contents>& contents) {
 
 }  // namespace
 
+absl::StatusOr<std::string> ReadWatchedFile(const std::string& path) {
+  absl::StatusOr<FileText> file = ReadFileText(path);
+  if (!file.ok()) return file.status();
+  if (file->text.size() <= kMaxBytes) return std::move(file->text);
+  Wipe(file->text);
+  return absl::InvalidArgumentError(path + ": is larger than 1 MiB");
+}
+
 WatchedFiles::WatchedFiles(std::string name, std::vector<std::string> paths, Take take, Clock& clock, Metrics& metrics,
                            Log& log)
     : name_(std::move(name)),
@@ -70,15 +78,12 @@ void WatchedFiles::Start() {
 absl::StatusOr<WatchedFiles::Contents> WatchedFiles::Read() const {
   Contents contents;
   for (const std::string& path : paths_) {
-    absl::StatusOr<FileText> file = ReadFileText(path);
-    absl::Status failure = file.status();
-    if (file.ok() && file->text.size() > kMaxBytes)
-      failure = absl::InvalidArgumentError(path + ": is larger than 1 MiB");
-    if (!failure.ok()) {
-      for (std::string& text : contents) Wipe(text);
-      return failure;
+    absl::StatusOr<std::string> text = ReadWatchedFile(path);
+    if (!text.ok()) {
+      for (std::string& each : contents) Wipe(each);
+      return text.status();
     }
-    contents.push_back(std::move(file->text));
+    contents.push_back(*std::move(text));
   }
   return contents;
 }

@@ -23,6 +23,9 @@
 
 namespace tokenbroker {
 
+// Reads one file of a set: a regular file (links are followed) of at most 1 MiB. The error names the file.
+absl::StatusOr<std::string> ReadWatchedFile(const std::string& path);
+
 // Thread-safe. Polls on the clock's executor: a read is of a few small files.
 class WatchedFiles {
  public:

@@ -41,14 +41,20 @@ std::string WithoutLinks(const std::string& path) {
 
 }  // namespace
 
-absl::StatusOr<LockFile> LockFile::Take(const std::string& ledger) {
+std::string LockFile::PathOf(const std::string& ledger) { return WithoutLinks(ledger) + ".lock"; }
+
+absl::Status LockFile::CheckNames(const std::string& ledger) {
   struct stat info {};
-  if (stat(ledger.c_str(), &info) == 0 && info.st_nlink > 1) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the ledger ", ledger, " has ", info.st_nlink,
-                     " names (hard links): another broker may use it under another one. Remove the others"));
-  }
-  const std::string path = WithoutLinks(ledger) + ".lock";
+  if (stat(ledger.c_str(), &info) != 0 || !S_ISREG(info.st_mode) || info.st_nlink <= 1) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("the ledger ", ledger, " has ", info.st_nlink,
+                   " names (hard links): another broker may use it under another one. Remove the others"));
+}
+
+absl::StatusOr<LockFile> LockFile::Take(const std::string& ledger) {
+  const absl::Status names = CheckNames(ledger);
+  if (!names.ok()) return names;
+  const std::string path = PathOf(ledger);
   const int descriptor = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (descriptor < 0) {
     return absl::FailedPreconditionError(absl::StrCat("cannot open ", path, ": ", std::strerror(errno)));

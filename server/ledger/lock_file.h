@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 namespace tokenbroker {
@@ -14,6 +15,11 @@ class LockFile {
   // FAILED_PRECONDITION, naming process and host, if another process holds it; or naming the ledger, if it has more
   // than one name. The ledger need not exist.
   static absl::StatusOr<LockFile> Take(const std::string& ledger);
+  // The lock's file: "<ledger>.lock" beside the file that links lead to.
+  static std::string PathOf(const std::string& ledger);
+  // FAILED_PRECONDITION if the ledger has more than one name.
+  static absl::Status CheckNames(const std::string& ledger);
+
   LockFile(LockFile&& other) noexcept;
   LockFile& operator=(LockFile&&) = delete;
   ~LockFile();

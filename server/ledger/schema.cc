@@ -167,16 +167,29 @@ absl::StatusOr<int> VersionOf(SqliteDb& db) {
   return version;
 }
 
+absl::Status UnknownVersion(const std::string& path, int version) {
+  return absl::FailedPreconditionError(absl::StrCat("the ledger ", path, " has schema version ", version,
+                                                    "; this program knows version ", kSchemaVersion,
+                                                    ". Start the program that wrote it, or a newer one"));
+}
+
+absl::Status NotALedger(const std::string& path, const std::string& why) {
+  return absl::FailedPreconditionError(
+      absl::StrCat(path, " is not a ledger of a token broker: ", why, ". Name another file in ledger.sqlite_file"));
+}
+
+absl::Status OtherBroker(const std::string& path, const std::string& owner, const std::string& broker) {
+  return absl::FailedPreconditionError(
+      absl::StrCat("the ledger ", path, " belongs to broker \"", owner, "\", but the configuration says \"", broker,
+                   "\": with another name, tokens at GitLab would not be found again"));
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> BrokerOf(SqliteDb& db, const std::string& path) {
   const absl::StatusOr<int> version = VersionOf(db);
   if (!version.ok()) return version.status();
-  if (*version != kSchemaVersion) {
-    return absl::FailedPreconditionError(absl::StrCat("the ledger ", path, " has schema version ", *version,
-                                                      "; this program knows version ", kSchemaVersion,
-                                                      ". Start the program that wrote it, or a newer one"));
-  }
+  if (*version != kSchemaVersion) return UnknownVersion(path, *version);
   const absl::StatusOr<std::optional<std::string>> owner = ReadMeta(db, "broker");
   if (!owner.ok()) return owner.status();
   return owner->value_or("");
@@ -195,34 +208,40 @@ absl::Status Check(SqliteDb& db, const std::string& path, const std::string& bro
   if (!upgraded.ok()) return upgraded;
   const absl::StatusOr<std::string> owner = BrokerOf(db, path);
   if (!owner.ok()) return owner.status();
-  if (*owner != broker) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the ledger ", path, " belongs to broker \"", *owner, "\", but the configuration says \"", broker,
-                     "\": with another name, tokens at GitLab would not be found again"));
-  }
-  return absl::OkStatus();
+  return *owner == broker ? absl::OkStatus() : OtherBroker(path, *owner, broker);
 }
 
 }  // namespace
 
+absl::Status CheckSchema(SqliteDb& db, const std::string& path, const std::string& broker) {
+  const absl::StatusOr<bool> tables = HasTables(db);
+  if (!tables.ok()) return tables.status();
+  if (!*tables) return absl::OkStatus();
+  const absl::StatusOr<int> version = VersionOf(db);
+  if (!version.ok()) return version.status();
+  if (*version < 1 || *version > kSchemaVersion) return UnknownVersion(path, *version);
+  const absl::StatusOr<std::optional<std::string>> owner = ReadMeta(db, "broker");
+  if (!owner.ok()) return owner.status();
+  return owner->value_or("") == broker ? absl::OkStatus() : OtherBroker(path, owner->value_or(""), broker);
+}
+
 absl::Status CheckIsLedger(const std::string& path) {
   struct stat info {};
   if (stat(path.c_str(), &info) != 0 || info.st_size == 0) return absl::OkStatus();
-  const absl::StatusOr<std::unique_ptr<SqliteDb>> db = SqliteDb::OpenReader(path, seconds(5));
-  const auto foreign = [&path](const std::string& why) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(path, " is not a ledger of a token broker: ", why, ". Name another file in ledger.sqlite_file"));
-  };
-  if (!db.ok()) return foreign(std::string(db.status().message()));
-  absl::StatusOr<Statement> select = (*db)->Prepare(
+  const absl::StatusOr<std::unique_ptr<SqliteDb>> db = SqliteDb::OpenUnchanged(path);
+  return db.ok() ? CheckIsLedger(**db, path) : NotALedger(path, std::string(db.status().message()));
+}
+
+absl::Status CheckIsLedger(SqliteDb& db, const std::string& path) {
+  absl::StatusOr<Statement> select = db.Prepare(
       "SELECT COUNT(*), COUNT(CASE WHEN name IN ('meta', 'tokens', 'requests', 'events') THEN 1 END) "
       "FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'");
-  if (!select.ok()) return foreign(std::string(select.status().message()));
+  if (!select.ok()) return NotALedger(path, std::string(select.status().message()));
   const absl::StatusOr<bool> row = select->Step();
-  if (!row.ok()) return foreign(std::string(row.status().message()));
+  if (!row.ok()) return NotALedger(path, std::string(row.status().message()));
   // A start that ended before its first commit leaves a database without tables.
   const bool is_ours = select->Int(0) == 0 || select->Int(1) == 4;
-  return is_ours ? absl::OkStatus() : foreign("it is a database of another program");
+  return is_ours ? absl::OkStatus() : NotALedger(path, "it is a database of another program");
 }
 
 absl::Status PrepareSchema(SqliteDb& db, const std::string& path, const std::string& broker) {

@@ -121,6 +121,24 @@ absl::StatusOr<std::unique_ptr<SqliteDb>> SqliteDb::OpenReader(const std::string
   return Open(path, SQLITE_OPEN_READONLY, busy, vfs);
 }
 
+absl::StatusOr<std::unique_ptr<SqliteDb>> SqliteDb::OpenUnchanged(const std::string& path) {
+  // Beside a log, its index is there as well; SQLite reads both without writing (readonly_shm). Without an index, it
+  // would make one: then there is nothing to read but the file itself (immutable).
+  struct stat info {};
+  const bool has_log =
+      stat((path + "-wal").c_str(), &info) == 0 && info.st_size > 0 && stat((path + "-shm").c_str(), &info) == 0;
+  std::string uri = "file:";
+  for (const char each : path) {
+    if (each == '%' || each == '?' || each == '#') {
+      absl::StrAppend(&uri, "%", absl::Hex(static_cast<unsigned char>(each), absl::kZeroPad2));
+    } else {
+      uri.push_back(each);
+    }
+  }
+  uri += has_log ? "?mode=ro&readonly_shm=1" : "?mode=ro&immutable=1";
+  return Open(uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, seconds(5), "");
+}
+
 SqliteDb::~SqliteDb() {
   for (auto& [sql, statement] : statements_) sqlite3_finalize(statement);
   sqlite3_close(db_);

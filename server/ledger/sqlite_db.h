@@ -74,6 +74,9 @@ class SqliteDb {
                                                               const std::string& vfs = "");
   static absl::StatusOr<std::unique_ptr<SqliteDb>> OpenReader(const std::string& path, Duration busy,
                                                               const std::string& vfs = "");
+  // A reader that changes nothing on the disk, not by a byte, and makes no file beside the ledger's; it also reads what
+  // is in the file's write-ahead log, if a process has left one or still writes it.
+  static absl::StatusOr<std::unique_ptr<SqliteDb>> OpenUnchanged(const std::string& path);
   ~SqliteDb();
   SqliteDb(const SqliteDb&) = delete;
   SqliteDb& operator=(const SqliteDb&) = delete;

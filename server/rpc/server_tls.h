@@ -12,27 +12,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "server/base/clock.h"
-#include "server/base/secret.h"
 #include "server/files/watched_files.h"
+#include "server/rpc/tls_files.h"
 
 namespace tokenbroker {
-
-// PEM files.
-struct ServerTlsPaths {
-  std::string certificate_file;  // The chain, the server's own certificate first.
-  std::string key_file;          // Without a passphrase.
-  std::string client_ca_file;    // One or more authorities of clients.
-};
-
-// Whether a server can serve with these texts: the chain and every authority parse, there is one of each at least, and
-// the key is the certificate's. INVALID_ARGUMENT names the file and the cause. A certificate that has ended is no
-// fault here: its end is a metric, and peers reject it. `not_after` is that end.
-struct ServerTlsTexts {
-  std::string certificate_pem;
-  Secret key_pem;
-  std::string client_ca_pem;
-};
-absl::StatusOr<WallTime> ValidateServerTls(const ServerTlsPaths& paths, const ServerTlsTexts& texts);
 
 // Thread-safe. Outlives the server that its credentials were given to.
 class ServerTls {

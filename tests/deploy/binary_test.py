@@ -28,18 +28,30 @@ def linked_packages(program):
     return {line.split(":")[0] for line in owners.splitlines()}
 
 
+def make_certificate(folder):
+    """A key and a certificate that signed itself: a server's and an authority's in one."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-subj", "/CN=tokenbroker", "-keyout", folder / "tls.key", "-out", folder / "tls.crt"],
+                   check=True, capture_output=True)
+
+
 class ConfigurationTest(unittest.TestCase):
     def check(self, policy):
-        """Runs --check-config on the base's configuration, with this text where its policy would be mounted."""
+        """Runs --check-config on the base's configuration, with this policy and with files where Secrets are mounted."""
         with tempfile.TemporaryDirectory() as folder:
-            policy_file = pathlib.Path(folder) / "policy.yaml"
-            policy_file.write_text(policy)
+            root = pathlib.Path(folder)
             text = (BASE / "config.yaml").read_text()
-            mounted = yaml.safe_load(text)["policy_file"]
-            self.assertEqual(text.count(mounted), 1)
-            config_file = pathlib.Path(folder) / "config.yaml"
-            config_file.write_text(text.replace(mounted, str(policy_file)))
-            return subprocess.run([TOKENBROKERD, "--config", str(config_file), "--check-config"], check=False,
+            self.assertIn(" /etc/tokenbroker/", text)
+            self.assertIn(" /var/lib/tokenbroker/", text)
+            for name in ("tls", "client-ca", "issuer", "policy", "ledger"):
+                (root / name).mkdir()
+            text = text.replace("/etc/tokenbroker/", f"{root}/").replace("/var/lib/tokenbroker/", f"{root}/ledger/")
+            make_certificate(root / "tls")
+            (root / "client-ca/ca.crt").write_text((root / "tls/tls.crt").read_text())
+            (root / "issuer/token").write_text("glpat-example\n")
+            (root / "policy/policy.yaml").write_text(policy)
+            (root / "config.yaml").write_text(text)
+            return subprocess.run([TOKENBROKERD, "--config", str(root / "config.yaml"), "--check-config"], check=False,
                                   capture_output=True, text=True, timeout=30)
 
     def policy(self):

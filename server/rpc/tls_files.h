@@ -1,0 +1,59 @@
+#pragma once
+// The texts of the server's TLS files, validated with OpenSSL before they are used.
+
+#include <openssl/bio.h>
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/base/clock.h"
+#include "server/base/secret.h"
+
+namespace tokenbroker {
+
+template <auto kFree>
+struct OpensslFree {
+  template <typename T>
+  void operator()(T* what) const {
+    kFree(what);
+  }
+};
+using X509Handle = std::unique_ptr<X509, OpensslFree<X509_free>>;
+
+// PEM files.
+struct ServerTlsPaths {
+  std::string certificate_file;  // The chain, the server's own certificate first.
+  std::string key_file;          // Without a passphrase.
+  std::string client_ca_file;    // One or more authorities of clients.
+};
+
+struct ServerTlsTexts {
+  std::string certificate_pem;
+  Secret key_pem;
+  std::string client_ca_pem;
+};
+
+// Every certificate of a text; there is at least one. Text between the blocks is a comment; a cut BEGIN or END line, or
+// one without the other, is an error: OpenSSL would pass over such a certificate without a word. Blocks of other kinds
+// are passed over. INVALID_ARGUMENT names `file`, what was expected (`what`: "a PEM certificate chain") and the cause.
+absl::StatusOr<std::vector<X509Handle>> ParseCertificates(const std::string& file, std::string_view pem,
+                                                          std::string_view what);
+
+// Returns OK if a server can serve with these texts: the chain and every authority parse, and the key is that of the
+// first certificate. INVALID_ARGUMENT names the file and the cause. The value is the end of the server's certificate;
+// one that has ended is no error: its end is a metric, and peers reject it.
+absl::StatusOr<WallTime> ValidateServerTls(const ServerTlsPaths& paths, const ServerTlsTexts& texts);
+
+// Every error of the files as they are now, for --check-config; empty if a server can serve with them.
+std::vector<absl::Status> FindServerTlsErrors(const ServerTlsPaths& paths);
+
+// The errors of a file of authorities, read now: missing, or not PEM certificates.
+absl::Status CheckAuthoritiesFile(const std::string& path);
+
+}  // namespace tokenbroker
