@@ -1,6 +1,6 @@
 #pragma once
-// One target stops responding while a caller has much to do there, and everything else at GitLab is well: nobody else
-// may feel it. In fine weather otherwise.
+// One target stops responding, perhaps while a caller has much to do there, and everything else at GitLab is well:
+// nobody else may feel it. In fine weather otherwise.
 //
 // A caller without load of its own gets the permits that its create needs at once, since no more than a quarter of them
 // go to one target and no more than a half to one caller while others wait; so its create ends within kGaleBound. Its
@@ -19,7 +19,7 @@ inline constexpr Duration kGaleBound = seconds(1);
 
 class Gale {
  public:
-  Gale(Sky& sky, Draw& draw, Server& server) : sky_(sky), draw_(draw), server_(server) {}
+  Gale(Sky& sky, Draw& draw, Server& server, bool load) : sky_(sky), draw_(draw), server_(server), load_(load) {}
 
   // The server is alive. `Blow` returns in the middle of it, `Calm` ends it; this outlives what it asked for.
   void Blow();
@@ -33,6 +33,7 @@ class Gale {
   Sky& sky_;
   Draw& draw_;
   Server& server_;
+  const bool load_;
   std::vector<std::string> wrong_;
   int waiting_ = 0;
 };

@@ -61,9 +61,10 @@ class Check {
     // GitLab's clock was so wrong when it was made that no list can find it by created_after.
     if (!same && token.created_at < kept.create_time - kSearchBack + server_.clock_spread()) return;
     const bool closed = kept.state == TokenState::kRevoked || kept.state == TokenState::kExpired;
-    // No descendant of a self-extending one may live; but while sweeps are to come, it may be a POST that was sent
-    // twice.
-    const bool duplicate = life.duplicate || row->next_attempt_time.has_value();
+    // No descendant of a self-extending one may live. But while sweeps are to come, a token may be from a POST that was
+    // sent twice, and what a list that lagged did not show is found by the second list.
+    const bool descends = kept.upstream_id != 0 && Descends(token.id, kept.upstream_id) && !sky_.lists_lagged();
+    const bool duplicate = life.duplicate || (!descends && row->next_attempt_time.has_value());
     if (closed && (same || (AnySelfExtending(kept.scopes) && !duplicate))) {
       Say("I2: " + who + " lives, and its row " + kept.id + " is " + std::string(NameOf(kept.state)));
     }
@@ -71,10 +72,11 @@ class Check {
     if (!same && life.duplicate) return CheckDuplicate(token, kept);
     if (kept.state == TokenState::kActive && (same || Descends(token.id, kept.upstream_id))) return;
     if (when_ == When::kSettled) {
-      // One that came later than `settle` is for a later sweep; one that is being revoked has its own pace; and a sweep
-      // of a target in trouble waits.
+      // One that came later than `settle`, or that the credential could not see then, is for a later sweep; one that is
+      // being revoked has its own pace; and a sweep of a target in trouble waits.
       const bool troubled = sky_.weather.troubled.has_value() && sky_.weather.troubled->Is(kept.target);
-      const bool later_sweep = life.made > life.post.intent + minutes(10);
+      const BootTime settled = life.post.intent + minutes(10);
+      const bool later_sweep = life.made > settled || sky_.WasHiddenAt(settled + kSendWindow, token.id);
       if (troubled || later_sweep || (kept.state == TokenState::kRevoking && !row->pending)) return;
       if (server_.clock_spread() > minutes(5)) return;
       return Say("settle: " + who + " outlived the sweep, its row is " + std::string(NameOf(kept.state)));
@@ -92,6 +94,8 @@ class Check {
   // A POST was sent twice on the way, and both were carried out. Beside an ACTIVE token the second one is revoked by
   // the reconciler; once the first has ended, it is reported.
   void CheckDuplicate(const UpstreamToken& token, const Token& first) {
+    // By a clock of GitLab's that was wrong it was made long after the first one: it is reported.
+    if (token.created_at > first.create_time + minutes(10) - server_.clock_spread()) return;
     if (when_ == When::kQuiet && first.state == TokenState::kActive && !AnySelfExtending(first.scopes)) {
       Say("duplicate: token " + std::to_string(token.id) + " lives beside " + std::to_string(first.upstream_id));
     }

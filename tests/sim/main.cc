@@ -3,13 +3,12 @@
 //
 // A run has one or two brokers, up to five jobs of three callers (two of them with quotas) on two users and two
 // projects, and an administrator's credential, a maintainer's, or one whose rights change. Drawn are: deaths between
-// any two steps, power cuts, stops, disk faults, steps of the brokers' clocks, and of GitLab's by hours; requests that
+// any two steps, power cuts, stops, disk faults, steps of the hosts' clocks and of GitLab's by hours; requests that
 // are lost, slow, carried out late or twice; rejections, redirects, 429, and responses of something in front of GitLab,
 // successes among them, with a Date of its own; 201s that are not what was asked for; a replica that lags by id; bots
 // that lose their membership; holders who rotate, use or lose their token, and repeat their request all the same; one
-// target whose routes hang, fail, reject or do not list for hours. On demand (`--also`): a gale (gale.h), in which a
-// target hangs while its caller has much to do there and nobody else may feel it; steps of a broker's clock by hours;
-// lists that lag.
+// target whose routes hang, fail, reject or do not list for hours; and a gale (gale.h): a target hangs, and nobody else
+// may feel it. On demand (`--also`): a caller who has much to do at the gale's target, and lists that lag.
 //
 // Checked are the invariants I1 to I4 by upstream id (invariants.h), and what is promised about time, use and numbers
 // (promises.h): how late and how early a token ends, that a credential in use survives a repeat, that a target in
@@ -86,9 +85,9 @@ int Main(int argc, char** argv) {
   app.add_option("--seeds", seeds, "A..B, both included");
   app.add_option("--jobs", jobs, "Threads")->check(CLI::Range(1, 64));
   app.add_option("--show", show, "Print what so many seeds found at most");
-  app.add_option("--also", also_names, "Draw this as well: gale, host-clock, list-lag")
+  app.add_option("--also", also_names, "Draw this as well: load, list-lag")
       ->delimiter(',')
-      ->check(CLI::IsMember({"gale", "host-clock", "list-lag"}));
+      ->check(CLI::IsMember({"load", "list-lag"}));
   app.add_flag("--trace", trace, "Print what happens; one thread");
   app.add_option("--plant", plant_name, "Plant a fault that must be found; 'list' names them");
   CLI11_PARSE(app, argc, argv);
@@ -104,7 +103,7 @@ int Main(int argc, char** argv) {
   totals.most_shown = show;
   Also also;
   for (const std::string& each : also_names) {
-    (each == "gale" ? also.gale : each == "list-lag" ? also.list_lag : also.host_clock) = true;
+    (each == "load" ? also.load : also.list_lag) = true;
   }
   std::uint64_t first = 0;
   if (!known || !ParseSeeds(seeds, &first, &totals.last)) {

@@ -74,20 +74,6 @@ class ActivateBlindly final : public ForwardingLedger {
   LedgerFile file_;
 };
 
-class NoFamilyLook final : public ForwardingLedger {
- public:
-  using ForwardingLedger::ForwardingLedger;
-  Task<absl::StatusOr<std::vector<TokenRecord>>> ClaimDue(int limit) override {
-    absl::StatusOr<std::vector<TokenRecord>> due = co_await real().ClaimDue(limit);
-    if (due.ok()) {
-      for (TokenRecord& each : *due) {
-        if (each.token.state == TokenState::kRevoking) each.token.scopes = {"read_api"};
-      }
-    }
-    co_return due;
-  }
-};
-
 class RevocationForgotten final : public ForwardingLedger {
  public:
   using ForwardingLedger::ForwardingLedger;
@@ -148,35 +134,17 @@ class EndsLate final : public ForwardingLedger {
   }
 };
 
-// A boot clock that jumps with the host's wall clock.
-class ClockOfTheHost final : public Clock {
+// The list that is made before a row's end finds nothing; the one two minutes later does.
+class NoFamilyLook final : public ForwardingGitLab {
  public:
-  ClockOfTheHost(Clock& real, const Host& host) : real_(real), host_(host), began_(host.clock_offset) {}
-  WallTime Now() const override { return real_.Now(); }
-  BootTime Boot() const override { return real_.Boot() + (host_.clock_offset - began_); }
-  std::unique_ptr<Timer> CallAt(BootTime when, absl::AnyInvocable<void()> wake) override {
-    return real_.CallAt(when - (host_.clock_offset - began_), std::move(wake));
+  using ForwardingGitLab::ForwardingGitLab;
+  Task<absl::StatusOr<std::vector<UpstreamToken>>> ListTokens(CallContext call, UpstreamQuery query) override {
+    if (query.active_only) return NothingFound();
+    return real().ListTokens(std::move(call), std::move(query));
   }
 
  private:
-  Clock& real_;
-  const Host& host_;
-  const Duration began_;
-};
-
-// With ClockOfTheHost: an intent's instant is still one of the adapter's clock.
-class IntentsByBootClock final : public ForwardingLedger {
- public:
-  IntentsByBootClock(std::unique_ptr<Ledger> real, Clock& clock) : ForwardingLedger(std::move(real)), clock_(clock) {}
-  Task<absl::StatusOr<DurableIntent>> Begin(IntentSpec spec) override {
-    const BootTime began = clock_.Boot();
-    absl::StatusOr<DurableIntent> begun = co_await real().Begin(std::move(spec));
-    if (!begun.ok()) co_return begun.status();
-    co_return MakeIntent(begun->token(), began);
-  }
-
- private:
-  Clock& clock_;
+  static Task<absl::StatusOr<std::vector<UpstreamToken>>> NothingFound() { co_return std::vector<UpstreamToken>(); }
 };
 
 class AbsenceIsDeath final : public ForwardingGitLab {
@@ -245,28 +213,21 @@ std::unique_ptr<Ledger> WithPlant(Plant plant, std::unique_ptr<Ledger> real, Exe
       return std::make_unique<LookWithoutSettle>(std::move(real));
     case Plant::kActivateBlindly:
       return std::make_unique<ActivateBlindly>(std::move(real), std::move(file));
-    case Plant::kNoFamilyLook:
-      return std::make_unique<NoFamilyLook>(std::move(real));
     case Plant::kRevocationForgotten:
       return std::make_unique<RevocationForgotten>(std::move(real));
     case Plant::kNotFoundTooEarly:
       return std::make_unique<NotFoundTooEarly>(std::move(real));
     case Plant::kEndsLate:
       return std::make_unique<EndsLate>(std::move(real));
-    case Plant::kClockOfTheHost:
-      return std::make_unique<IntentsByBootClock>(std::move(real), clock);
     default:
       return real;
   }
 }
 
-std::unique_ptr<Clock> ClockWithPlant(Plant plant, Clock& clock, const Host& host) {
-  if (plant != Plant::kClockOfTheHost) return nullptr;
-  return std::make_unique<ClockOfTheHost>(clock, host);
-}
-
 std::unique_ptr<GitLab> WithPlant(Plant plant, std::unique_ptr<GitLab> real, Executor& executor, Clock& clock) {
   switch (plant) {
+    case Plant::kNoFamilyLook:
+      return std::make_unique<NoFamilyLook>(std::move(real));
     case Plant::kAbsenceIsDeath:
       return std::make_unique<AbsenceIsDeath>(std::move(real));
     case Plant::kUnknownIsRefused:

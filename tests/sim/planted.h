@@ -11,7 +11,6 @@
 #include "server/base/executor.h"
 #include "server/gitlab/gitlab.h"
 #include "server/ledger/ledger.h"
-#include "tests/sim/process.h"
 
 namespace tokenbroker::sim {
 
@@ -24,7 +23,7 @@ enum class Plant {
   kAbsenceIsDeath,       // A 404 by id is proof, whatever else GitLab says.
   kUnknownIsRefused,     // An unknown end is taken for "nothing happened".
   kCommitBeforeSync,     // A commit is answered before it is on the disk.
-  kNoFamilyLook,         // A self-extending token is taken for dead after its DELETE.
+  kNoFamilyLook,         // A token's row ends although a descendant of it lives.
   kRevocationForgotten,  // A caller's revocation is answered and not written.
   kRouteByOldRights,     // A token is asked for by the route of rights that the credential had when last checked.
   kNotFoundTooEarly,     // A 404 confirms a revocation although a replica may lag.
@@ -49,7 +48,5 @@ struct LedgerFile {
 std::unique_ptr<Ledger> WithPlant(Plant plant, std::unique_ptr<Ledger> real, Executor& executor, Clock& clock,
                                   LedgerFile file);
 std::unique_ptr<GitLab> WithPlant(Plant plant, std::unique_ptr<GitLab> real, Executor& executor, Clock& clock);
-// The clock that the ledger is given; null: the process's own.
-std::unique_ptr<Clock> ClockWithPlant(Plant plant, Clock& clock, const Host& host);
 
 }  // namespace tokenbroker::sim

@@ -3,6 +3,7 @@
 #include "tests/sim/planted_upstream.h"
 
 #include <deque>
+#include <set>
 #include <utility>
 
 #include "server/base/event.h"
@@ -70,8 +71,8 @@ class OneQueue final : public ForwardingGitLab {
   std::deque<Event> waiting_;
 };
 
-// Once the reconciler's list of one target has failed, so do those of all others for an hour, as if each walk ended
-// there and the next one began with the same target.
+// Once the reconciler's list of one target has failed, so does all else that its walks ask for an hour, as if each walk
+// ended there and the next one began with the same target.
 class OneFailureEndsWalks final : public ForwardingGitLab {
  public:
   OneFailureEndsWalks(std::unique_ptr<GitLab> real, Clock& clock) : ForwardingGitLab(std::move(real)), clock_(clock) {}
@@ -83,10 +84,20 @@ class OneFailureEndsWalks final : public ForwardingGitLab {
     if (of_a_walk && absl::IsUnavailable(list.status())) ended_until_ = clock_.Boot() + hours(1);
     co_return list;
   }
+  Task<Ended<Deleted>> Revoke(CallContext call, UpstreamRef ref) override {
+    ending_.insert(ref.token_id);
+    return real().Revoke(std::move(call), std::move(ref));
+  }
+  Task<absl::StatusOr<std::optional<UpstreamToken>>> GetToken(CallContext call, UpstreamRef ref) override {
+    const bool of_a_walk = !ending_.contains(ref.token_id);
+    if (of_a_walk && clock_.Boot() < ended_until_) co_return absl::UnavailableError("planted");
+    co_return co_await real().GetToken(std::move(call), std::move(ref));
+  }
 
  private:
   Clock& clock_;
   BootTime ended_until_{};
+  std::set<std::int64_t> ending_;
 };
 
 }  // namespace

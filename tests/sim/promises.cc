@@ -45,7 +45,7 @@ class Promises {
     for (const std::unique_ptr<Job>& job : jobs) {
       if (&job->server() != &server) continue;
       for (const auto& [id, when] : job->acknowledged()) acknowledged_.emplace(id, when);
-      if (job->held().has_value()) held_.insert(job->held()->token.id);
+      if (job->held().has_value() && !job->held()->given_back) held_.insert(job->held()->token.id);
       for (const std::string& each : job->wrong()) Say(each);
     }
   }

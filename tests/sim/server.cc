@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "google/protobuf/text_format.h"
+#include "server/domain/upstream_time.h"
 #include "server/ledger/sqlite_ledger.h"
 #include "server/ledger/stored_rows.h"
 
@@ -144,24 +145,29 @@ bool Server::Start() {
   EndProcess();
   NoteClock();
   process_ = std::make_unique<Process>(sky_.world, host_);
-  slots_.emplace(*process_, *process_, lab_.metrics(), 8);
+  // As server/serve.cc does.
+  if (plant_ != Plant::kClockOfTheHost) agreed_clock_ = std::make_unique<AgreedClock>(*process_);
+  Clock& clock = agreed_clock_ == nullptr ? static_cast<Clock&>(*process_) : *agreed_clock_;
+  slots_.emplace(*process_, clock, lab_.metrics(), 8);
   const SqliteLedgerOptions options = OptionsFor(lab_.folder(), name_, disk_);
-  ledger_clock_ = ClockWithPlant(plant_, *process_, host_);
-  absl::StatusOr<std::unique_ptr<Ledger>> ledger = OpenSqliteLedger(
-      options, *process_, ledger_clock_ == nullptr ? *process_ : *ledger_clock_, draw_, lab_.metrics());
+  absl::StatusOr<std::unique_ptr<Ledger>> ledger = OpenSqliteLedger(options, *process_, clock, draw_, lab_.metrics());
   if (!ledger.ok()) {
     process_->Kill();
     return false;
   }
   ledger_ = WithPlant(plant_, *std::move(ledger), *process_, *process_, {options.path, options.vfs});
   upstream_ = WithPlant(plant_, std::make_unique<Upstream>(sky_, *process_, name_, plant_), *process_, *process_);
-  const BrokerParts parts = {*process_, *process_,       draw_,          *ledger_, *upstream_,
+  const BrokerParts parts = {*process_, clock,           draw_,          *ledger_, *upstream_,
                              *slots_,   lab_.policies(), lab_.metrics(), log_};
   BrokerOptions broker_options;
   broker_options.name = name_;
   broker_options.instance = "main";
   broker_options.reconcile_calls_per_minute = 6000;  // So that a walk fits between two leaps.
   broker_ = std::make_unique<Broker>(parts, std::move(broker_options));
+  if (agreed_clock_ != nullptr) {
+    agreed_clock_->Start([this] { return ConfirmingUpstreamNow(upstream_->Time(), process_->Boot()); },
+                         [](Duration, bool) {});
+  }
   broker_->StartLifecycle();
   return true;
 }
@@ -182,6 +188,7 @@ void Server::Kill(bool power) {
 
 void Server::EndProcess() {
   if (process_ == nullptr) return;
+  if (agreed_clock_ != nullptr) agreed_clock_->Stop();
   if (broker_ != nullptr) {
     broker_->Drain(Duration(0));
     if (!process_->RunOut([this] { return broker_->scope().running() == 0; })) {
@@ -194,8 +201,8 @@ void Server::EndProcess() {
   broker_.reset();
   upstream_.reset();
   ledger_.reset();
-  ledger_clock_.reset();
   slots_.reset();
+  agreed_clock_.reset();
   process_.reset();
 }
 

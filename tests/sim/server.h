@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "server/base/agreed_clock.h"
 #include "server/broker/broker.h"
 #include "server/ledger/memory_disk.h"
 #include "server/telemetry/metrics.h"
@@ -78,8 +79,8 @@ class Server {
   Duration latest_clock_{0};
   MemoryDisk disk_;
   std::unique_ptr<Process> process_;
+  std::unique_ptr<AgreedClock> agreed_clock_;  // Null with the fault of that kind: everything follows the host's.
   std::optional<Slots> slots_;
-  std::unique_ptr<Clock> ledger_clock_;  // Null: the process's.
   std::unique_ptr<Ledger> ledger_;
   std::unique_ptr<GitLab> upstream_;
   std::unique_ptr<Broker> broker_;

@@ -69,8 +69,14 @@ void Sky::NoteDeleted(std::int64_t id) {
 }
 
 void Sky::SetAdmin(bool admin) {
+  if (admin && !is_admin_) admin_since_ = world.Boot();
   is_admin_ = admin;
   gitlab.set_issuer_is_admin(admin);
+}
+
+void Sky::SetListLag(Duration lag) {
+  lists_lagged_ = lists_lagged_ || lag > Duration(0);
+  gitlab.set_list_lag(lag);
 }
 
 void Sky::SetSkew(Duration skew) {

@@ -61,6 +61,14 @@ class Sky {
   // Whether the broker's credential is an administrator's.
   void SetAdmin(bool admin);
   bool is_admin() const { return is_admin_; }
+  // Whether that credential's sweep at this time would not have shown the token.
+  bool WasHiddenAt(BootTime sweep, std::int64_t id) const {
+    return removed_members.contains(id) && (!is_admin_ || admin_since_ > sweep);
+  }
+
+  // Lists do not show a token within this time of its making, from now on.
+  void SetListLag(Duration lag);
+  bool lists_lagged() const { return lists_lagged_; }  // At some time.
 
   // GitLab's clock from now on, beside the world's.
   void SetSkew(Duration skew);
@@ -84,7 +92,9 @@ class Sky {
 
  private:
   bool is_admin_ = true;
+  BootTime admin_since_{};
   std::map<std::string, std::int64_t> projects_;
+  bool lists_lagged_ = false;
   Duration skew_{0};
   WallTime furthest_{};  // GitLab's clock never showed a later time.
   std::vector<std::unique_ptr<Clock::Timer>> later_;

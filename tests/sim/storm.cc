@@ -8,7 +8,7 @@ namespace tokenbroker::sim {
 namespace {
 
 // A step of a host's clock is followed when GitLab's time agrees with it so closely, or at the next start.
-constexpr Duration kClocksAgree = minutes(15);
+constexpr Duration kClocksAgree = seconds(6);
 
 }  // namespace
 
@@ -35,7 +35,7 @@ void Storm::DrawWeather() {
   }
   // A replica lags, up to the minute that GitLab takes for healthy.
   if (draw_.Percent(25)) sky_.gitlab.set_lag_by_id(draw_.Between(seconds(1), seconds(60)));
-  if (also_.list_lag && draw_.Percent(25)) sky_.gitlab.set_list_lag(draw_.Between(seconds(1), seconds(60)));
+  if (also_.list_lag && draw_.Percent(25)) sky_.SetListLag(draw_.Between(seconds(1), seconds(60)));
 }
 
 Duration Storm::Plan() {
@@ -47,7 +47,7 @@ Duration Storm::Plan() {
     for (int deaths = draw_.Below(4); deaths > 0; --deaths) PlanDeath(*server, length);
     if (draw_.Percent(20)) PlanStop(*server, length);
     if (draw_.Percent(20)) PlanDiskFault(*server, length);
-    if (draw_.Percent(also_.host_clock ? 30 : 15)) PlanClockStep(*server, length);
+    if (draw_.Percent(20)) PlanClockStep(*server, length);
   }
   if (draw_.Percent(25)) PlanSwitch("GitLab is down", &Weather::down, length);
   if (draw_.Percent(30)) PlanSwitch("the project is hidden", &Weather::project_hidden, length);
@@ -62,7 +62,7 @@ void Storm::Clear() {
   sky_.weather = Weather();
   sky_.weather.troubled = troubled;
   sky_.gitlab.set_lag_by_id(Duration(0));
-  sky_.gitlab.set_list_lag(Duration(0));
+  sky_.SetListLag(Duration(0));
   sky_.SetSkew(Duration(0));
   if (draw_.Percent(50)) SetClocksRight();
 }
@@ -123,12 +123,11 @@ void Storm::PlanDiskFault(Server& server, Duration length) {
 
 // By minutes, or by hours; either way.
 void Storm::PlanClockStep(Server& server, Duration length) {
-  const Duration most = !also_.host_clock || draw_.Percent(50) ? Duration(minutes(3)) : Duration(hours(12));
+  const Duration most = draw_.Percent(50) ? Duration(minutes(3)) : Duration(hours(12));
   const Duration step = draw_.Between(-most, most);
   sky_.Later(draw_.Between(Duration(0), length), [this, &server, step] {
     sky_.note(server.name() + "'s clock steps by " + std::to_string(step.count() / 1'000'000) + " s");
     server.host().clock_offset += step;
-    if (!also_.host_clock) server.NoteClock();
     NoteClocks();
   });
 }

@@ -56,8 +56,8 @@ Upstream::Way Upstream::Foreign() {
 }
 
 Upstream::Way Upstream::Limited() {
-  // What the header said, after the adapter's bounds.
-  const Duration retry = sky_.draw.Of<Duration>({Duration(0), seconds(1), minutes(1), hours(1)});
+  // Whatever the header says, the adapter makes two minutes of it at most (PauseAsked).
+  const Duration retry = sky_.draw.Of<Duration>({Duration(0), seconds(1), minutes(1), minutes(2)});
   return {Way::End::kRejected,
           Error(absl::StatusCode::kResourceExhausted, "UPSTREAM_RATE_LIMITED", "429").RetryAfter(retry)};
 }

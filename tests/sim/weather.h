@@ -42,9 +42,8 @@ struct Weather {
 
 // What a run draws on demand only.
 struct Also {
-  bool gale = false;        // See gale.h.
-  bool host_clock = false;  // Steps of a broker's clock by hours, not by minutes alone.
-  bool list_lag = false;    // Lists come from a replica that is up to a minute behind.
+  bool load = false;      // The gale's caller has much to do, see gale.h.
+  bool list_lag = false;  // Lists come from a replica that is up to a minute behind.
 };
 
 }  // namespace tokenbroker::sim

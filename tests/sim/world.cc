@@ -89,8 +89,11 @@ class World {
     for (const std::unique_ptr<Job>& job : jobs_) job->Retire();
     Leap(seconds(61));  // The longest that a switch or a disk's fault was planned for.
     storm_.Clear();
-    // A maintainer's credential cannot end what its routes do not show.
-    if (!maintainer_ || !sky_.removed_members.empty()) sky_.SetAdmin(true);
+    // A maintainer's credential cannot end what its routes do not show. It asks for it all the same, until a 404 by id
+    // is old enough to confirm something.
+    const bool lost_sight = !sky_.removed_members.empty();
+    const bool asks_on = lost_sight && !sky_.is_admin() && draw_.Percent(50);
+    if (!asks_on && (!maintainer_ || lost_sight)) sky_.SetAdmin(true);
     for (const std::unique_ptr<Server>& server : servers_) {
       if (server->alive()) server->process().DieAfter(-1, nullptr);
       storm_.Begin(*server);
@@ -106,9 +109,14 @@ class World {
       sky_.weather.project_hidden = false;
     }
     Leap(seconds(200));  // The longest stop, and the longest that a start waits for.
+    if (asks_on) {
+      Leap(minutes(12));
+      CheckAll(When::kAlways);
+      sky_.SetAdmin(true);
+    }
     fine_.all = loop_.Boot();
     CheckAll(When::kAlways);
-    if (also_.gale && !sky_.weather.troubled.has_value() && draw_.Percent(25)) BlowGale();
+    if (!sky_.weather.troubled.has_value() && draw_.Percent(25)) BlowGale();
     Leap(minutes(10));
     CheckAll(When::kSettled);
     Leap(hours(1));
@@ -128,7 +136,7 @@ class World {
   }
 
   void BlowGale() {
-    gale_ = std::make_unique<Gale>(sky_, draw_, *servers_.front());
+    gale_ = std::make_unique<Gale>(sky_, draw_, *servers_.front(), also_.load);
     const BootTime began = loop_.Boot();
     gale_->Blow();
     CheckAll(When::kAlways);
