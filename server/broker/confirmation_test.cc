@@ -60,6 +60,39 @@ TEST_F(ConfirmationTest, A404ConfirmsOnceTheTokenHasSettled) {
   EXPECT_EQ(StateOf(token.id), TokenState::kRevoked);
 }
 
+// The ledger's clock follows its host's at a start, however wrong that is: by GitLab's clock the token is young.
+TEST_F(ConfirmationTest, AStartWithAClockThatIsAheadMakesNoTokenOldEnough) {
+  StartJobs();
+  gitlab_.set_lag_by_id(minutes(5));
+  const Token token = Make(UserToken());
+  Stop();
+  loop_.StepWall(hours(3));
+  gitlab_.set_skew(-hours(3));  // GitLab's clock has not stepped.
+  Open();
+  StartJobs();
+  EXPECT_EQ(Revoke(token.id)->state, TokenState::kRevoking);
+  EXPECT_TRUE(IsLive(token));
+  Pass(minutes(4));
+  EXPECT_EQ(StateOf(token.id), TokenState::kRevoking);
+  Pass(minutes(2));  // The replica has caught up.
+  EXPECT_EQ(StateOf(token.id), TokenState::kRevoked);
+  EXPECT_FALSE(IsLive(token));
+}
+
+TEST_F(ConfirmationTest, AStartWithAClockThatIsAheadEndsNoActiveToken) {
+  StartJobs();
+  gitlab_.set_lag_by_id(minutes(5));
+  gitlab_.set_list_lag(minutes(5));
+  const Token token = Make(UserToken());
+  Stop();
+  loop_.StepWall(hours(3));
+  gitlab_.set_skew(-hours(3));
+  Open();
+  StartJobs();
+  Pass(minutes(3));  // A pass of the reconciler: neither a list nor a read by id shows the token.
+  EXPECT_EQ(StateOf(token.id), TokenState::kActive);
+}
+
 // The bot has left its project: the project's route answers 404, and the token is live.
 TEST_F(ConfirmationTest, AProjectsRouteConfirmsNothingForAnAdministrator) {
   gitlab_.set_issuer_is_admin(false);

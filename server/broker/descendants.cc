@@ -37,7 +37,7 @@ Task<absl::StatusOr<std::vector<UpstreamToken>>> ListDescendants(BrokerParts par
   absl::StatusOr<std::vector<UpstreamToken>> live = co_await parts.gitlab.ListTokens(call, std::move(query));
   // GitLab knows no such user: it has no tokens.
   if (absl::IsNotFound(live.status()) && token.target.kind == TargetKind::kUser &&
-      NotFoundMayConfirm(token.create_time, settle, parts.ledger.Now())) {
+      NotFoundMayConfirmNow(parts, token.create_time, settle)) {
     co_return std::vector<UpstreamToken>();
   }
   if (!live.ok()) co_return live;

@@ -360,7 +360,7 @@ Task<absl::StatusOr<bool>> Reconciler::CheckRow(std::shared_ptr<Walk> walk, Toke
   if (!seen.ok()) co_return seen.status();
   Proof proof = Proof::kAbsent;
   if (!seen->has_value()) {
-    if (!NotFoundMayConfirm(token.create_time, options_.settle, parts_.ledger.Now())) co_return false;
+    if (!NotFoundMayConfirmNow(parts_, token.create_time, options_.settle)) co_return false;
     const absl::StatusOr<bool> absent = co_await IsAbsent(walk, token);
     if (!absent.ok() || !*absent) co_return absent;
   } else if ((*seen)->name != token.upstream_name) {

@@ -101,7 +101,7 @@ Task<absl::StatusOr<Proof>> Undertaker::ProveWithoutDelete(Token token, absl::St
     if ((*seen)->revoked) co_return Proof::kSeenRevoked;
     co_return why;
   }
-  if (!NotFoundMayConfirm(token.create_time, settle_, parts_.ledger.Now())) {
+  if (!NotFoundMayConfirmNow(parts_, token.create_time, settle_)) {
     co_return Error(absl::StatusCode::kUnavailable, "NOT_FOUND_TOO_EARLY",
                     "GitLab does not find the token, which is so young that a replica of GitLab's may not have it yet");
   }
