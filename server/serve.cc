@@ -43,8 +43,8 @@ void WarnOfDanger(const ServerConfig& config, Metrics& metrics, Log& log) {
 }
 
 // Null if no issuer is trusted.
-std::unique_ptr<BearerVerifier> OpenVerifier(const std::vector<JwtIssuerConfig>& issuers, Executor& executor,
-                                             Clock& clock, Random& random, Metrics& metrics, Log& log) {
+std::unique_ptr<BearerVerifier> OpenVerifier(const std::vector<JwtIssuerConfig>& issuers, Clock& clock, Random& random,
+                                             Metrics& metrics, Log& log) {
   if (issuers.empty()) return nullptr;
   std::vector<TrustedIssuer> trusted;
   for (const JwtIssuerConfig& each : issuers) {
@@ -54,7 +54,7 @@ std::unique_ptr<BearerVerifier> OpenVerifier(const std::vector<JwtIssuerConfig>&
                        {each.issuer, url, each.ca_file, each.bearer_file},
                        each.refresh});
   }
-  return OpenBearerVerifier(std::move(trusted), executor, clock, random, metrics, log);
+  return OpenBearerVerifier(std::move(trusted), clock, random, metrics, log);
 }
 
 // As many connections as there are descriptors for: each of a caller takes two (server/rpc/connection_door.h), each to
@@ -171,7 +171,7 @@ absl::Status Serve(const ServerConfig& config, const EndSignals& signals, Log& l
   if (seams.gitlab) gitlab = seams.gitlab(*std::move(gitlab));
   Broker broker({loop, clock, random, **ledger, **gitlab, slots, policies, metrics, log},
                 {config.broker, config.gitlab.name, config.gitlab.settle, config.gitlab.facts_max_age});
-  const std::unique_ptr<BearerVerifier> bearers = OpenVerifier(config.issuers, loop, clock, random, metrics, log);
+  const std::unique_ptr<BearerVerifier> bearers = OpenVerifier(config.issuers, clock, random, metrics, log);
 
   policies.LoadAtStart();
   absl::StatusOr<std::unique_ptr<RpcServer>> server =

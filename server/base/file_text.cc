@@ -49,7 +49,6 @@ absl::StatusOr<FileText> ReadFileText(const std::string& path) {
   FileText out;
   out.device = facts.st_dev;
   out.inode = facts.st_ino;
-  out.changed_nanos = std::int64_t{facts.st_mtim.tv_sec} * 1'000'000'000 + facts.st_mtim.tv_nsec;
   std::array<char, 65536> buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init): read() fills it
   while (out.text.size() < kMostBytes) {
     const ssize_t count = read(file.get(), buffer.data(), buffer.size());

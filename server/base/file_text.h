@@ -11,7 +11,6 @@ namespace tokenbroker {
 struct FileText {
   std::string text;
   std::uint64_t device = 0, inode = 0;  // Another pair: another file under the same name.
-  std::int64_t changed_nanos = 0;       // When it was last written to, by the file system's clock.
 };
 
 // Reads a regular file, following links, up to one byte more than 4 MiB: longer ones are refused by whoever parses the

@@ -1,14 +1,32 @@
 #include "server/config/policy_file.h"
 
 #include <utility>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "server/base/error.h"
 
 namespace tokenbroker {
 namespace {
 
-constexpr Duration kPollEvery = seconds(1);
-constexpr Duration kQuiet = seconds(1);
+// A policy as a set of watched files: name and text of each document.
+absl::StatusOr<WatchedFiles::Snapshot> Read(const std::string& path) {
+  absl::StatusOr<PolicyText> policy = ReadPolicyText(path);
+  if (!policy.ok()) return policy.status();
+  WatchedFiles::Snapshot snapshot;
+  if (policy->place.has_value()) snapshot.place = absl::StrCat(policy->place->first, ":", policy->place->second);
+  for (PolicyText::Document& each : policy->documents) {
+    snapshot.contents.push_back(std::move(each.file));
+    snapshot.contents.push_back(std::move(each.text));
+  }
+  return snapshot;
+}
+
+PolicyText TextOf(const WatchedFiles::Contents& contents) {
+  std::vector<PolicyText::Document> documents;
+  for (std::size_t i = 0; i + 1 < contents.size(); i += 2) documents.push_back({contents[i], contents[i + 1]});
+  return MakePolicyText(std::move(documents));
+}
 
 }  // namespace
 
@@ -20,27 +38,15 @@ absl::Status CheckPolicyFile(const std::string& path, PolicyOptions options) {
 
 PolicyFile::PolicyFile(std::string path, PolicyOptions options, Clock& clock, Metrics& metrics, Log& log)
     : path_(std::move(path)),
-      options_(options),
+      options_(std::move(options)),
       clock_(clock),
       metrics_(metrics),
       log_(log),
-      ready_(Error(absl::StatusCode::kUnavailable, "POLICY_MISSING", path_ + ": not read yet")) {}
-
-PolicyFile::~PolicyFile() {
-  const std::lock_guard lock(gate_->mutex);
-  gate_->closed = true;
-}
-
-void PolicyFile::LoadAtStart() {
-  const std::lock_guard lock(gate_->mutex);
-  const absl::StatusOr<PolicyText> text = ReadPolicyText(path_);
-  Judge(text, text.ok() ? text->hash : std::string(text.status().message()));
-}
-
-void PolicyFile::Start() {
-  const std::lock_guard lock(gate_->mutex);
-  PollAgainLater();
-}
+      ready_(Error(absl::StatusCode::kUnavailable, "POLICY_MISSING", path_ + ": not read yet")),
+      files_({"policy", [this] { return Read(path_); },
+              [this](const WatchedFiles::Contents& contents) { return Take(contents); },
+              [this](const absl::Status& taken) { Report(taken); }},
+             clock, metrics, log) {}
 
 std::shared_ptr<const Policy> PolicyFile::Current() const {
   const std::lock_guard lock(mutex_);
@@ -52,58 +58,25 @@ absl::Status PolicyFile::ready() const {
   return ready_;
 }
 
-void PolicyFile::PollAgainLater() {
-  timer_ = clock_.CallAt(clock_.Boot() + kPollEvery, [this, gate = gate_] {
-    const std::lock_guard lock(gate->mutex);
-    if (gate->closed) return;
-    Poll();
-    PollAgainLater();
-  });
-}
-
-void PolicyFile::Poll() {
-  const absl::StatusOr<PolicyText> text = ReadPolicyText(path_);
-  std::string content = text.ok() ? text->hash : std::string(text.status().message());
-  if (content == judged_) {
-    waiting_.reset();
-    if (text.ok()) judged_place_ = text->place;
-    return;
-  }
-  const bool exchanged =
-      text.ok() && text->place.has_value() && judged_place_.has_value() && *judged_place_ != *text->place;
-  if (text.ok() && !exchanged && !IsQuiet(*text, content)) return;
-  Judge(text, std::move(content));
-}
-
-bool PolicyFile::IsQuiet(const PolicyText& text, const std::string& content) {
-  if (!waiting_.has_value() || waiting_->content != content || waiting_->changed_nanos != text.changed_nanos) {
-    waiting_ = Waiting{content, text.changed_nanos, clock_.Boot()};
-  }
-  return clock_.Boot() - waiting_->since >= kQuiet;
-}
-
-void PolicyFile::Judge(const absl::StatusOr<PolicyText>& text, std::string content) {
-  waiting_.reset();
-  judged_ = std::move(content);
-  judged_place_.reset();
-  if (!text.ok()) return Refuse(text.status());
-  judged_place_ = text->place;
-
-  absl::StatusOr<std::shared_ptr<const Policy>> policy = CompilePolicyText(*text, options_);
-  if (!policy.ok()) return Refuse(policy.status());
-  metrics_.PolicyLoaded((*policy)->version(), text->hash, clock_.Now());
-  metrics_.SetFilesGood("policy", true, clock_.Now());
-  log_.Info("policy loaded", {{"file", path_}, {"version", (*policy)->version()}});
+absl::Status PolicyFile::Take(const WatchedFiles::Contents& contents) {
+  const PolicyText text = TextOf(contents);
+  absl::StatusOr<std::shared_ptr<const Policy>> policy = CompilePolicyText(text, options_);
+  if (!policy.ok()) return policy.status();
+  metrics_.PolicyLoaded((*policy)->version(), text.hash, clock_.Now());
   const std::lock_guard lock(mutex_);
   current_ = *std::move(policy);
   ready_ = absl::OkStatus();
+  return absl::OkStatus();
 }
 
-void PolicyFile::Refuse(const absl::Status& why) {
-  const std::string error(why.message());
-  metrics_.PolicyRefused();
-  metrics_.SetFilesGood("policy", false, clock_.Now());
+void PolicyFile::Report(const absl::Status& taken) {
   const std::lock_guard lock(mutex_);
+  if (taken.ok()) {
+    log_.Info("policy loaded", {{"file", path_}, {"version", current_->version()}});
+    return;
+  }
+  const std::string error(taken.message());
+  metrics_.PolicyRefused();
   log_.Warn("policy not loaded", {{"file", path_}, {"error", error}, {"in_force", current_->version()}});
   if (!ready_.ok()) ready_ = Error(absl::StatusCode::kUnavailable, "POLICY_MISSING", error);
 }

@@ -63,7 +63,6 @@ absl::StatusOr<PolicyText> ReadFile(const std::string& path) {
   if (!file.ok()) return file.status();
   PolicyText policy;
   policy.place = {file->device, file->inode};
-  policy.changed_nanos = file->changed_nanos;
   policy.documents.push_back({path, std::move(file->text)});
   return policy;
 }
@@ -88,7 +87,6 @@ absl::StatusOr<PolicyText> ReadFolder(const std::string& path) {
     if (!file.ok()) return file.status();
     bytes += file->text.size();
     if (bytes > kMostBytes) return Bad(path, "the documents have more than 16 MiB together");
-    policy.changed_nanos = std::max(policy.changed_nanos, file->changed_nanos);
     policy.documents.push_back({(fs::path(path) / name).string(), std::move(file->text)});
   }
   return policy;
@@ -128,6 +126,13 @@ absl::Status AddDocument(const PolicyText::Document& document, config::v1::Polic
 }
 
 }  // namespace
+
+PolicyText MakePolicyText(std::vector<PolicyText::Document> documents) {
+  PolicyText policy;
+  policy.hash = HashOf(documents);
+  policy.documents = std::move(documents);
+  return policy;
+}
 
 absl::StatusOr<PolicyText> ReadPolicyText(const std::string& path) {
   std::error_code error;

@@ -26,8 +26,10 @@ struct PolicyText {
   // Device and inode of the file, or of the folder behind a ConfigMap's link: another pair is another content that was
   // put in its place at once. Nothing for a plain folder, whose files can only change one after the other.
   std::optional<std::pair<std::uint64_t, std::uint64_t>> place;
-  std::int64_t changed_nanos = 0;  // Of the file that was written to last.
 };
+
+// With the hash of these documents, and no place.
+PolicyText MakePolicyText(std::vector<PolicyText::Document> documents);
 
 // Reads `path`: a file, or a folder's *.yaml and *.yml (not those whose names begin with a dot), at most 1,000 of them
 // and 16 MiB together. Of a mounted ConfigMap (a folder with the link "..data") one generation is read as a whole.

@@ -24,13 +24,13 @@ std::string DigestOf(const WatchedFiles::Contents& contents) {
   return digests;
 }
 
-std::string DigestOf(const absl::StatusOr<WatchedFiles::Contents>& contents) {
-  return contents.ok() ? DigestOf(*contents) : std::string(contents.status().message());
+std::string DigestOf(const absl::StatusOr<WatchedFiles::Snapshot>& snapshot) {
+  return snapshot.ok() ? DigestOf(snapshot->contents) : std::string(snapshot.status().message());
 }
 
-void WipeAll(absl::StatusOr<WatchedFiles::Contents>& contents) {
-  if (!contents.ok()) return;
-  for (std::string& text : *contents) Wipe(text);
+void WipeAll(absl::StatusOr<WatchedFiles::Snapshot>& snapshot) {
+  if (!snapshot.ok()) return;
+  for (std::string& text : snapshot->contents) Wipe(text);
 }
 
 }  // namespace
@@ -43,14 +43,34 @@ absl::StatusOr<std::string> ReadWatchedFile(const std::string& path) {
   return absl::InvalidArgumentError(path + ": is larger than 1 MiB");
 }
 
-WatchedFiles::WatchedFiles(std::string name, std::vector<std::string> paths, Take take, Clock& clock, Metrics& metrics,
-                           Log& log)
-    : name_(std::move(name)),
-      paths_(std::move(paths)),
-      take_(std::move(take)),
+WatchedFiles::Read WatchedFiles::ReadPaths(std::vector<std::string> paths) {
+  return [paths = std::move(paths)]() -> absl::StatusOr<Snapshot> {
+    Snapshot snapshot;
+    for (const std::string& path : paths) {
+      absl::StatusOr<std::string> text = ReadWatchedFile(path);
+      if (!text.ok()) {
+        for (std::string& each : snapshot.contents) Wipe(each);
+        return text.status();
+      }
+      snapshot.contents.push_back(*std::move(text));
+    }
+    return snapshot;
+  };
+}
+
+WatchedFiles::WatchedFiles(Options options, Clock& clock, Metrics& metrics, Log& log)
+    : name_(std::move(options.name)),
+      read_(std::move(options.read)),
+      take_(std::move(options.take)),
+      report_(std::move(options.report)),
       clock_(clock),
       metrics_(metrics),
       log_(log) {}
+
+WatchedFiles::WatchedFiles(std::string name, std::vector<std::string> paths, Take take, Clock& clock, Metrics& metrics,
+                           Log& log)
+    : WatchedFiles(Options{std::move(name), ReadPaths(std::move(paths)), std::move(take), nullptr}, clock, metrics,
+                   log) {}
 
 WatchedFiles::~WatchedFiles() {
   const std::lock_guard lock(gate_->mutex);
@@ -59,33 +79,28 @@ WatchedFiles::~WatchedFiles() {
 
 absl::Status WatchedFiles::Load() {
   const std::lock_guard lock(gate_->mutex);
-  absl::StatusOr<Contents> contents = Read();
-  absl::Status taken = contents.status();
-  if (contents.ok()) taken = take_(*contents);
+  absl::StatusOr<Snapshot> snapshot = read_();
+  absl::Status taken = snapshot.status();
+  if (snapshot.ok()) taken = take_(snapshot->contents);
   if (taken.ok()) {
-    judged_ = DigestOf(contents);
+    judged_ = DigestOf(snapshot);
+    judged_place_ = snapshot->place;
     metrics_.SetFilesGood(name_, true, clock_.Now());
   }
-  WipeAll(contents);
+  WipeAll(snapshot);
   return taken;
+}
+
+void WatchedFiles::LoadOrWait() {
+  const std::lock_guard lock(gate_->mutex);
+  absl::StatusOr<Snapshot> snapshot = read_();
+  Judge(snapshot, DigestOf(snapshot));
+  WipeAll(snapshot);
 }
 
 void WatchedFiles::Start() {
   const std::lock_guard lock(gate_->mutex);
   PollAgainLater();
-}
-
-absl::StatusOr<WatchedFiles::Contents> WatchedFiles::Read() const {
-  Contents contents;
-  for (const std::string& path : paths_) {
-    absl::StatusOr<std::string> text = ReadWatchedFile(path);
-    if (!text.ok()) {
-      for (std::string& each : contents) Wipe(each);
-      return text.status();
-    }
-    contents.push_back(*std::move(text));
-  }
-  return contents;
 }
 
 void WatchedFiles::PollAgainLater() {
@@ -98,31 +113,43 @@ void WatchedFiles::PollAgainLater() {
 }
 
 void WatchedFiles::Poll() {
-  absl::StatusOr<Contents> contents = Read();
-  const std::string digest = DigestOf(contents);
+  absl::StatusOr<Snapshot> snapshot = read_();
+  std::string digest = DigestOf(snapshot);
   if (digest == judged_) {
     waiting_.clear();
-  } else if (digest != waiting_) {
-    waiting_ = digest;
+    judged_place_ = snapshot.ok() ? snapshot->place : "";
   } else {
-    Judge(contents, digest);
+    const bool exchanged =
+        snapshot.ok() && !snapshot->place.empty() && !judged_place_.empty() && snapshot->place != judged_place_;
+    if (exchanged || digest == waiting_) {
+      Judge(snapshot, std::move(digest));
+    } else {
+      waiting_ = std::move(digest);
+    }
   }
-  WipeAll(contents);
+  WipeAll(snapshot);
 }
 
-void WatchedFiles::Judge(const absl::StatusOr<Contents>& contents, const std::string& digest) {
+void WatchedFiles::Judge(const absl::StatusOr<Snapshot>& snapshot, std::string digest) {
   waiting_.clear();
-  judged_ = digest;
-  const absl::Status taken = contents.ok() ? take_(*contents) : contents.status();
-  if (taken.ok()) {
-    metrics_.SetFilesGood(name_, true, clock_.Now());
-    log_.Info("files taken", {{"files", name_}});
-    error_.clear();
-    return;
+  judged_ = std::move(digest);
+  judged_place_ = snapshot.ok() ? snapshot->place : "";
+  const absl::Status taken = snapshot.ok() ? take_(snapshot->contents) : snapshot.status();
+  metrics_.SetFilesGood(name_, taken.ok(), clock_.Now());
+  if (report_ != nullptr) {
+    report_(taken);
+  } else {
+    ReportInLog(taken);
   }
-  metrics_.SetFilesGood(name_, false, clock_.Now());
+}
+
+void WatchedFiles::ReportInLog(const absl::Status& taken) {
   std::string error(taken.message());
-  if (error != error_) log_.Warn("files not taken: the last good ones serve on", {{"files", name_}, {"error", error}});
+  if (taken.ok()) {
+    log_.Info("files taken", {{"files", name_}});
+  } else if (error != error_) {
+    log_.Warn("files not taken: the last good ones serve on", {{"files", name_}, {"error", error}});
+  }
   error_ = std::move(error);
 }
 

@@ -4,25 +4,20 @@
 #include <utility>
 
 #include "server/base/error.h"
-#include "server/base/file_text.h"
+#include "server/identity/file_keys.h"
 #include "server/identity/issuer_keys.h"
 
 namespace tokenbroker {
 namespace {
 
-constexpr Duration kLookAtFilesEvery = seconds(5);
-
 class JwtVerifier final : public BearerVerifier {
  public:
-  JwtVerifier(std::vector<IssuerWithFetcher> issuers, Clock& clock, Random& random, Metrics& metrics, Log& log)
-      : metrics_(metrics) {
-    for (IssuerWithFetcher& each : issuers) {
-      const std::string name = each.rules.issuer;
-      issuers_.push_back(
-          {std::move(each.rules),
-           std::make_unique<IssuerKeys>(name, each.refresh, std::move(each.fetcher), clock, random, metrics, log)});
-    }
-  }
+  struct Issuer {
+    JwtRules rules;
+    std::unique_ptr<KeySource> keys;
+  };
+
+  JwtVerifier(std::vector<Issuer> issuers, Metrics& metrics) : metrics_(metrics), issuers_(std::move(issuers)) {}
 
   absl::StatusOr<BearerFacts> Verify(std::string_view token, WallTime now) override {
     absl::StatusOr<BearerFacts> facts = Judge(token, now);
@@ -31,11 +26,6 @@ class JwtVerifier final : public BearerVerifier {
   }
 
  private:
-  struct Issuer {
-    JwtRules rules;
-    std::unique_ptr<IssuerKeys> keys;
-  };
-
   absl::StatusOr<BearerFacts> Judge(std::string_view token, WallTime now) {
     const absl::StatusOr<Jwt> jwt = Jwt::Parse(token);
     if (!jwt.ok()) return jwt.status();
@@ -52,37 +42,47 @@ class JwtVerifier final : public BearerVerifier {
   }
 
   Metrics& metrics_;
-  std::vector<Issuer> issuers_;
+  const std::vector<Issuer> issuers_;
 };
+
+JwtVerifier::Issuer WithFetcher(IssuerWithFetcher issuer, Clock& clock, Random& random, Metrics& metrics, Log& log) {
+  const std::string name = issuer.rules.issuer;
+  return {std::move(issuer.rules),
+          std::make_unique<IssuerKeys>(name, issuer.refresh, std::move(issuer.fetcher), clock, random, metrics, log)};
+}
 
 }  // namespace
 
 absl::Status CheckKeyFile(const std::string& path) {
-  const absl::StatusOr<FileText> file = ReadFileText(path);
-  if (!file.ok()) return file.status();
-  const absl::Status read = KeySet::Parse(file->text).status();
+  const absl::StatusOr<std::string> text = ReadWatchedFile(path);
+  if (!text.ok()) return text.status();
+  const absl::Status read = KeySet::Parse(*text).status();
   if (read.ok()) return read;
   return Error(absl::StatusCode::kInvalidArgument, "CONFIG_INVALID", path + ": " + std::string(read.message()));
 }
 
 std::unique_ptr<BearerVerifier> MakeBearerVerifier(std::vector<IssuerWithFetcher> issuers, Clock& clock, Random& random,
                                                    Metrics& metrics, Log& log) {
-  return std::make_unique<JwtVerifier>(std::move(issuers), clock, random, metrics, log);
+  std::vector<JwtVerifier::Issuer> all;
+  for (IssuerWithFetcher& each : issuers) all.push_back(WithFetcher(std::move(each), clock, random, metrics, log));
+  return std::make_unique<JwtVerifier>(std::move(all), metrics);
 }
 
-std::unique_ptr<BearerVerifier> OpenBearerVerifier(std::vector<TrustedIssuer> issuers, Executor& executor, Clock& clock,
-                                                   Random& random, Metrics& metrics, Log& log) {
-  std::vector<IssuerWithFetcher> with_fetchers;
+std::unique_ptr<BearerVerifier> OpenBearerVerifier(std::vector<TrustedIssuer> issuers, Clock& clock, Random& random,
+                                                   Metrics& metrics, Log& log) {
+  std::vector<JwtVerifier::Issuer> all;
   for (TrustedIssuer& each : issuers) {
+    const std::string name = each.rules.issuer;
     if (each.key_file.empty()) {
-      with_fetchers.push_back(
-          {std::move(each.rules), each.refresh, MakeDiscoveryKeyFetcher(std::move(each.discovery))});
+      all.push_back(
+          WithFetcher({std::move(each.rules), each.refresh, MakeDiscoveryKeyFetcher(std::move(each.discovery))}, clock,
+                      random, metrics, log));
     } else {
-      with_fetchers.push_back(
-          {std::move(each.rules), kLookAtFilesEvery, MakeFileKeyFetcher(std::move(each.key_file), executor)});
+      all.push_back(
+          {std::move(each.rules), std::make_unique<FileKeys>(name, std::move(each.key_file), clock, metrics, log)});
     }
   }
-  return MakeBearerVerifier(std::move(with_fetchers), clock, random, metrics, log);
+  return std::make_unique<JwtVerifier>(std::move(all), metrics);
 }
 
 }  // namespace tokenbroker

@@ -7,7 +7,6 @@
 
 #include "absl/status/status.h"
 #include "server/base/clock.h"
-#include "server/base/executor.h"
 #include "server/base/random.h"
 #include "server/identity/bearer.h"
 #include "server/identity/jwt.h"
@@ -19,7 +18,7 @@ namespace tokenbroker {
 
 struct TrustedIssuer {
   JwtRules rules;
-  // Where its keys are: a file, read again every few seconds, or (if that is empty) a discovery document.
+  // Where its keys are: a file, see file_keys.h, or (if that is empty) a discovery document.
   std::string key_file;
   Discovery discovery;
   Duration refresh = minutes(10);  // Between scheduled fetches; not for files.
@@ -27,8 +26,8 @@ struct TrustedIssuer {
 
 // Issuers have names of their own. Until an issuer's keys are there, which nobody waits for, its tokens are refused.
 // All by reference must outlive the verifier.
-std::unique_ptr<BearerVerifier> OpenBearerVerifier(std::vector<TrustedIssuer> issuers, Executor& executor, Clock& clock,
-                                                   Random& random, Metrics& metrics, Log& log);
+std::unique_ptr<BearerVerifier> OpenBearerVerifier(std::vector<TrustedIssuer> issuers, Clock& clock, Random& random,
+                                                   Metrics& metrics, Log& log);
 
 // Reads a file of keys as a verifier would, before there is one. INVALID_ARGUMENT, reason CONFIG_INVALID, naming the
 // file, if it cannot be read or holds no usable key.

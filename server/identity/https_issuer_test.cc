@@ -57,7 +57,7 @@ class HttpsIssuerTest : public testing::Test {
     TrustedIssuer trusted;
     trusted.rules = {issuer_->name(), {"broker"}};
     trusted.discovery = {issuer_->name(), DiscoveryUrl(issuer_->name()), ca_file_, bearer_file};
-    verifier_ = OpenBearerVerifier({trusted}, loop_, loop_, random_, metrics_, log_);
+    verifier_ = OpenBearerVerifier({trusted}, loop_, random_, metrics_, log_);
   }
 
   // "OK", or the fault.
@@ -157,7 +157,7 @@ TEST_F(HttpsIssuerTest, AFileOfKeysIsReadAgainWhenItChanges) {
   TrustedIssuer trusted;
   trusted.rules = {"any", {"broker"}};
   trusted.key_file = file;
-  verifier_ = OpenBearerVerifier({trusted}, loop_, loop_, random_, metrics_, log_);
+  verifier_ = OpenBearerVerifier({trusted}, loop_, random_, metrics_, log_);
   TestIssuer issuer("any", TestKey::Ec("first"));
   loop_.RunUntilIdle();
   EXPECT_EQ(Verify(issuer), "KEYS_MISSING");
@@ -173,7 +173,8 @@ TEST_F(HttpsIssuerTest, AFileOfKeysIsReadAgainWhenItChanges) {
   EXPECT_EQ(Verify(issuer), "OK");
   const std::vector<std::string> errors = {
       file + ": cannot be read: No such file or directory",
-      "it is no key set: not one JSON object with a list 'keys'"};  // Each once, though it was met again and again.
+      file + ": it is no key set: not one JSON object with a list 'keys'"};  // Each once, though it was met again and
+                                                                             // again.
   EXPECT_EQ(log_.errors(), errors);
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// The keys of one issuer in force: fetched at the start, refreshed by a schedule of their own, and fetched once more
-// when a token names a key that is not among them.
+// The keys of one issuer by discovery: fetched at the start, refreshed by a schedule of their own, and fetched once
+// more when a token names a key that is not among them.
 //
 // Whoever sends tokens can ask for nothing but that one fetch, at most every 30 s, and cannot hold up the schedule. No
 // unknown key id is remembered: there is no memory to fill. A fetch that fails, or whose answer holds no usable key,
@@ -15,28 +15,28 @@
 #include "server/base/random.h"
 #include "server/identity/key_fetcher.h"
 #include "server/identity/key_set.h"
+#include "server/identity/key_source.h"
 #include "server/telemetry/log.h"
 #include "server/telemetry/metrics.h"
 
 namespace tokenbroker {
 
 // Thread-safe.
-class IssuerKeys {
+class IssuerKeys final : public KeySource {
  public:
   // Begins the first fetch. `refresh` is the time between scheduled fetches, give or take a tenth; after one that
   // failed, 30 s if that is less. All by reference must outlive it.
   IssuerKeys(std::string issuer, Duration refresh, std::unique_ptr<KeyFetcher> fetcher, Clock& clock, Random& random,
              Metrics& metrics, Log& log);
   // Waits for a fetch that is under way to give up.
-  ~IssuerKeys();
+  ~IssuerKeys() override;
   IssuerKeys(const IssuerKeys&) = delete;
   IssuerKeys& operator=(const IssuerKeys&) = delete;
 
-  // The keys in force; null before the first good fetch. Never waits for one.
-  std::shared_ptr<const KeySet> Current() const;
+  std::shared_ptr<const KeySet> Current() const override;
 
-  // A token named a key that is not in force: fetches soon, though never twice within 30 s.
-  void Want();
+  // Fetches soon, though never twice within 30 s.
+  void Want() override;
 
  private:
   // Outlives the object with callbacks that are under way; `keys` is null once it is gone.

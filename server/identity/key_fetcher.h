@@ -8,7 +8,6 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
-#include "server/base/executor.h"
 #include "server/http/get.h"
 
 namespace tokenbroker {
@@ -25,9 +24,6 @@ class KeyFetcher {
   // in one sentence.
   virtual void Fetch(bool rediscover, Done done) = 0;
 };
-
-// A file that holds the key set, read on the executor, which must outlive the fetcher.
-std::unique_ptr<KeyFetcher> MakeFileKeyFetcher(std::string path, Executor& executor);
 
 // OpenID Connect Discovery: a document that names the place of the keys.
 struct Discovery {

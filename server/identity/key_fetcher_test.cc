@@ -9,7 +9,6 @@
 #include <mutex>
 
 #include "server/base/error.h"
-#include "server/base/manual_loop.h"
 
 namespace tokenbroker {
 namespace {
@@ -135,23 +134,6 @@ TEST(DiscoveryTest, TheBearerIsReadEachTime) {
   std::filesystem::remove(file);
   EXPECT_EQ(Fetch(*fetcher), std::string(kKeyUrl) + ": " + file + " cannot be read");
   EXPECT_EQ(web.asked.size(), 3U);
-}
-
-TEST(FileKeyFetcherTest, ReadsTheFileAsItIsNow) {
-  const std::string file = testing::TempDir() + "/keys.json";
-  ManualLoop loop;
-  const std::unique_ptr<KeyFetcher> fetcher = MakeFileKeyFetcher(file, loop);
-  const auto fetch = [&] {
-    absl::StatusOr<std::string> got = std::string("never");
-    fetcher->Fetch(true, [&got](absl::StatusOr<std::string> keys) { got = std::move(keys); });
-    loop.RunUntilIdle();
-    return got.ok() ? *got : ReasonOf(got.status()) + " " + std::string(got.status().message());
-  };
-  EXPECT_EQ(fetch(), "FETCH_FAILED " + file + ": cannot be read: No such file or directory");
-  std::ofstream(file) << "one";
-  EXPECT_EQ(fetch(), "one");
-  std::ofstream(file) << "two";
-  EXPECT_EQ(fetch(), "two");
 }
 
 }  // namespace
