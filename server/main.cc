@@ -1,16 +1,19 @@
 // tokenbrokerd: reads its command line and configuration, and serves.
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <cstdio>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "server/base/event_loop.h"
 #include "server/base/random.h"
 #include "server/check_start.h"
 #include "server/config/server_config.h"
+#include "server/ledger/backup.h"
 #include "server/ledger/maintenance.h"
 #include "server/process.h"
 #include "server/serve.h"
@@ -19,24 +22,34 @@
 namespace tokenbroker {
 namespace {
 
-int Fork(const ServerConfig& config, const std::string& name) {
-  SystemRandom random;
-  const absl::StatusOr<int> rows = ForkLedger(config.sqlite_file, name, EventLoop().Now(), random);
-  if (!rows.ok()) {
-    std::fprintf(stderr, "tokenbrokerd: %s\n", std::string(rows.status().message()).c_str());
+// What a command that is not a start prints: `done`, or its error; the exit code.
+int Finish(const absl::Status& status, const std::string& done) {
+  if (!status.ok()) {
+    std::fprintf(stderr, "tokenbrokerd: %s\n", std::string(status.message()).c_str());
     return 1;
   }
-  std::printf("%s belongs to broker \"%s\" now: %d open rows closed\n", config.sqlite_file.c_str(), name.c_str(),
-              *rows);
+  std::printf("%s\n", done.c_str());
   return 0;
 }
 
-absl::Status GiveUpLooks(const ServerConfig& config, Log& log) {
+int Fork(const ServerConfig& config, const std::string& name) {
+  SystemRandom random;
+  const absl::StatusOr<int> rows = ForkLedger(config.sqlite_file, name, EventLoop().Now(), random);
+  return Finish(rows.status(), absl::StrCat(config.sqlite_file, " belongs to broker \"", name,
+                                            "\" now: ", rows.value_or(0), " open rows closed"));
+}
+
+int Backup(const ServerConfig& config, const std::string& file) {
+  const absl::StatusOr<std::int64_t> tokens = BackupLedger(config.sqlite_file, file);
+  return Finish(tokens.status(), absl::StrCat(file, " is a backup of ", config.sqlite_file, ": ", tokens.value_or(0),
+                                              " tokens, verified"));
+}
+
+int MarkRestored(const ServerConfig& config) {
   SystemRandom random;
   const absl::StatusOr<int> rows = GiveUpLooksIn(config.sqlite_file, config.broker, EventLoop().Now(), random);
-  if (!rows.ok()) return rows.status();
-  log.Warn("restored ledger: what was under way is reported, not looked for", {{"rows", *rows}});
-  return absl::OkStatus();
+  return Finish(rows.status(), absl::StrCat(config.sqlite_file, " is marked as restored: ", rows.value_or(0),
+                                            " rows that were under way are reported instead of swept"));
 }
 
 // Prints every error that a start would meet; the exit code.
@@ -54,15 +67,22 @@ int Main(int argc, char** argv) {
   CLI::App app("tokenbrokerd mints, lists and revokes GitLab access tokens for the services that call it.");
   std::string config_file;
   std::string fork;
+  std::string backup;
   bool restored = false;
   bool check_config = false;
   app.add_option("--config", config_file, "The configuration file (YAML)")->required();
-  app.add_flag("--check-config", check_config,
-               "Checks everything that a start checks, prints every error, and exits; changes nothing");
-  app.add_flag("--restored", restored,
-               "For the first start on a ledger from a backup: what was under way in it is reported, not looked for");
-  app.add_option("--fork-ledger", fork,
-                 "Writes this broker name into a copy of a ledger, closes its open rows, and ends");
+  CLI::Option_group* const commands = app.add_option_group("commands", "What is done instead of serving");
+  commands->add_flag("--check-config", check_config,
+                     "Checks everything that a start checks, prints every error, and exits; changes nothing");
+  commands->add_option("--backup-ledger", backup,
+                       "Copies the ledger, which a broker may be using, into this new file, verifies it, and exits");
+  commands->add_flag(
+      "--restored", restored,
+      "Once, after a ledger was restored from a backup and before a broker starts: what was under way in "
+      "it is reported from then on instead of swept; exits");
+  commands->add_option("--fork-ledger", fork,
+                       "Writes this broker name into a copy of a ledger, closes its open rows, and exits");
+  commands->require_option(0, 1);
   CLI11_PARSE(app, argc, argv);
 
   const Environment environment = ReadEnvironment();
@@ -79,6 +99,8 @@ int Main(int argc, char** argv) {
     return 1;
   }
   if (!fork.empty()) return Fork(*config, fork);
+  if (!backup.empty()) return Backup(*config, backup);
+  if (restored) return MarkRestored(*config);
   PrepareForLoad();
   const EndSignals signals;
   const std::unique_ptr<Log> log = MakeStderrLog(config->log_level);
@@ -86,8 +108,7 @@ int Main(int argc, char** argv) {
     log->Warn("proxy variable ignored: connections to GitLab use gitlab.proxy of the configuration, or none",
               {{"variable", name}});
   }
-  if (restored) status = GiveUpLooks(*config, *log);
-  if (status.ok()) status = Serve(*config, signals, *log);
+  status = Serve(*config, signals, *log);
   if (status.ok()) return 0;
   log->Error("cannot serve", {{"error", std::string(status.message())}});
   return 1;

@@ -13,6 +13,7 @@
 #include "server/ledger/lock_file.h"
 #include "server/ledger/schema.h"
 #include "server/ledger/sqlite_db.h"
+#include "server/ledger/wal_guard.h"
 
 namespace tokenbroker {
 namespace {
@@ -48,6 +49,8 @@ absl::Status CheckFile(const std::string& path) {
 }
 
 absl::Status CheckContent(const std::string& path, const std::string& broker) {
+  const absl::Status log = CheckLogBelongs(path);
+  if (!log.ok()) return log;
   const absl::Status ours = CheckIsLedger(path);
   if (!ours.ok()) return ours;
   struct stat info {};

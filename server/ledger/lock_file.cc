@@ -32,16 +32,15 @@ std::string Self() {
   return absl::StrCat("process ", getpid(), " on host ", host.data());
 }
 
-// The file that `path` leads to; `path` itself if there is none.
-std::string WithoutLinks(const std::string& path) {
-  std::error_code error;
-  const std::filesystem::path real = std::filesystem::weakly_canonical(path, error);
-  return error ? path : real.string();
-}
-
 }  // namespace
 
-std::string LockFile::PathOf(const std::string& ledger) { return WithoutLinks(ledger) + ".lock"; }
+std::string LockFile::Resolve(const std::string& ledger) {
+  std::error_code error;
+  const std::filesystem::path real = std::filesystem::weakly_canonical(ledger, error);
+  return error ? ledger : real.string();
+}
+
+std::string LockFile::PathOf(const std::string& ledger) { return Resolve(ledger) + ".lock"; }
 
 absl::Status LockFile::CheckNames(const std::string& ledger) {
   struct stat info {};

@@ -15,6 +15,8 @@ class LockFile {
   // FAILED_PRECONDITION, naming process and host, if another process holds it; or naming the ledger, if it has more
   // than one name. The ledger need not exist.
   static absl::StatusOr<LockFile> Take(const std::string& ledger);
+  // The file that links lead to; `ledger` itself if there is none. SQLite's own files lie beside that one.
+  static std::string Resolve(const std::string& ledger);
   // The lock's file: "<ledger>.lock" beside the file that links lead to.
   static std::string PathOf(const std::string& ledger);
   // FAILED_PRECONDITION if the ledger has more than one name.

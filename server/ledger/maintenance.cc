@@ -13,6 +13,7 @@
 #include "server/ledger/schema.h"
 #include "server/ledger/sqlite_db.h"
 #include "server/ledger/strand.h"
+#include "server/ledger/wal_guard.h"
 
 namespace tokenbroker {
 namespace {
@@ -44,6 +45,9 @@ absl::StatusOr<Opened> Open(const std::string& path) {
   if (stat(path.c_str(), &there) != 0) return absl::NotFoundError(absl::StrCat("there is no ledger ", path));
   absl::StatusOr<LockFile> lock = LockFile::Take(path);
   if (!lock.ok()) return lock.status();
+  absl::Status usable = CheckLogBelongs(path);
+  if (usable.ok()) usable = CheckIsLedger(path);
+  if (!usable.ok()) return usable;
   absl::StatusOr<std::unique_ptr<SqliteDb>> db = SqliteDb::OpenWriter(path, kBusy);
   if (!db.ok()) return db.status();
   return Opened{*std::move(lock), *std::move(db)};

@@ -121,6 +121,14 @@ absl::StatusOr<std::unique_ptr<SqliteDb>> SqliteDb::OpenReader(const std::string
   return Open(path, SQLITE_OPEN_READONLY, busy, vfs);
 }
 
+absl::StatusOr<std::unique_ptr<SqliteDb>> SqliteDb::OpenCopy(const std::string& path, Duration busy) {
+  absl::StatusOr<std::unique_ptr<SqliteDb>> db = Open(path, SQLITE_OPEN_READWRITE, busy, "");
+  const absl::Status set_up =
+      db.ok() ? (*db)->Execute("PRAGMA journal_mode=OFF; PRAGMA synchronous=FULL;") : db.status();
+  if (!set_up.ok()) return set_up;
+  return db;
+}
+
 absl::StatusOr<std::unique_ptr<SqliteDb>> SqliteDb::OpenUnchanged(const std::string& path) {
   // Beside a log, its index is there as well; SQLite reads both without writing (readonly_shm). Without an index, it
   // would make one: then there is nothing to read but the file itself (immutable).
@@ -147,6 +155,22 @@ SqliteDb::~SqliteDb() {
 absl::Status SqliteDb::Execute(const char* sql) {
   if (sqlite3_exec(db_, sql, nullptr, nullptr, nullptr) == SQLITE_OK) return absl::OkStatus();
   return Failure(db_, "be written");
+}
+
+absl::Status SqliteDb::CopyFrom(SqliteDb& source) {
+  sqlite3_backup* const backup = sqlite3_backup_init(db_, "main", source.db_, "main");
+  if (backup == nullptr) return Failure(db_, "be copied");
+  // In one step: it reads one snapshot, which in WAL mode keeps no writer waiting.
+  sqlite3_backup_step(backup, -1);
+  return sqlite3_backup_finish(backup) == SQLITE_OK ? absl::OkStatus() : Failure(db_, "be copied");
+}
+
+absl::StatusOr<std::string> SqliteDb::FirstText(std::string_view sql) {
+  absl::StatusOr<Statement> statement = Prepare(sql);
+  if (!statement.ok()) return statement.status();
+  const absl::StatusOr<bool> row = statement->Step();
+  if (!row.ok()) return row.status();
+  return *row ? statement->Text(0) : "";
 }
 
 absl::StatusOr<Statement> SqliteDb::Prepare(std::string_view sql) {

@@ -77,12 +77,19 @@ class SqliteDb {
   // A reader that changes nothing on the disk, not by a byte, and makes no file beside the ledger's; it also reads what
   // is in the file's write-ahead log, if a process has left one or still writes it.
   static absl::StatusOr<std::unique_ptr<SqliteDb>> OpenUnchanged(const std::string& path);
+  // For a file that becomes a copy: without journal, since nobody uses it before it is whole.
+  static absl::StatusOr<std::unique_ptr<SqliteDb>> OpenCopy(const std::string& path, Duration busy);
   ~SqliteDb();
   SqliteDb(const SqliteDb&) = delete;
   SqliteDb& operator=(const SqliteDb&) = delete;
 
   // Runs statements without parameters.
   absl::Status Execute(const char* sql);
+  // Replaces the content by that of `source` as it is at one instant, with SQLite's backup API. Others may write the
+  // source meanwhile.
+  absl::Status CopyFrom(SqliteDb& source);
+  // The first column of the first row; empty if there is none.
+  absl::StatusOr<std::string> FirstText(std::string_view sql);
   // Prepared once for each text.
   absl::StatusOr<Statement> Prepare(std::string_view sql);
 

@@ -18,6 +18,7 @@
 #include "server/ledger/sqlite_db.h"
 #include "server/ledger/strand.h"
 #include "server/ledger/token_rows.h"
+#include "server/ledger/wal_guard.h"
 
 namespace tokenbroker {
 namespace {
@@ -258,12 +259,18 @@ absl::StatusOr<std::unique_ptr<Ledger>> OpenSqliteLedger(SqliteLedgerOptions opt
                                                          Random& random, Metrics& metrics) {
   absl::StatusOr<LockFile> lock = LockFile::Take(options.path);
   if (!lock.ok()) return lock.status();
+  // A test's file system keeps its files elsewhere.
+  const bool is_on_machine = options.vfs.empty();
+  const absl::Status log = is_on_machine ? CheckLogBelongs(options.path) : absl::OkStatus();
+  if (!log.ok()) return log;
   const absl::Status ours = CheckIsLedger(options.path);
   if (!ours.ok()) return ours;
   absl::StatusOr<std::unique_ptr<SqliteDb>> writer = SqliteDb::OpenWriter(options.path, options.busy, options.vfs);
   if (!writer.ok()) return InFile(options.path, writer.status());
   const absl::Status schema = PrepareSchema(**writer, options.path, options.broker);
   if (!schema.ok()) return InFile(options.path, schema);
+  const absl::Status begun = is_on_machine ? BeginRun(**writer, options.path) : absl::OkStatus();
+  if (!begun.ok()) return InFile(options.path, begun);
   const absl::Status due = MakeRetriesDue(**writer, clock.Now());
   if (!due.ok()) return InFile(options.path, due);
   absl::StatusOr<std::unique_ptr<SqliteDb>> reader = SqliteDb::OpenReader(options.path, options.busy, options.vfs);

@@ -4,6 +4,7 @@ import pathlib
 import re
 import sys
 import unittest
+import urllib.parse
 
 import yaml
 
@@ -131,7 +132,7 @@ class BaseTest(unittest.TestCase):
     def test_probes_speak_http_on_the_metrics_port(self):
         port = int(self.config["listen"]["http"].rsplit(":", 1)[1])
         ports = {each["name"]: each["containerPort"] for each in self.container["ports"]}
-        for probe, path in (("livenessProbe", "/livez"), ("readinessProbe", "/readyz")):
+        for probe, path in (("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")):
             get = self.container[probe]["httpGet"]
             self.assertEqual(get["path"], path)
             self.assertEqual(ports[get["port"]], port)
@@ -143,6 +144,21 @@ class BaseTest(unittest.TestCase):
         for tree in self.objects:
             if tree["kind"] != "ConfigMap":
                 self.assertNotIn("grpc", set(keys_of(tree)))
+
+    def test_a_start_has_minutes(self):
+        probe = self.container["startupProbe"]
+        self.assertGreaterEqual(probe["periodSeconds"] * probe["failureThreshold"], 300)
+
+    def test_arguments_start_a_broker_and_do_nothing_else(self):
+        self.assertEqual(len(self.container["args"]), 2, "commands such as --restored are no part of a start")
+
+    def test_the_network_policy_lets_the_broker_reach_gitlab(self):
+        out = {(each["protocol"], each["port"])
+               for rule in self.one("NetworkPolicy")["spec"]["egress"] for each in rule["ports"]}
+        for gitlab in self.config["gitlab"]:
+            for url in filter(None, (gitlab["url"], gitlab.get("proxy"))):
+                parts = urllib.parse.urlsplit(url)
+                self.assertIn(("TCP", parts.port or {"https": 443, "http": 80}[parts.scheme]), out, url)
 
     def test_a_drain_fits_into_the_grace_period(self):
         serve = pathlib.Path("server/serve.cc").read_text()
