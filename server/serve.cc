@@ -88,11 +88,15 @@ RpcServerOptions RpcOptionsOf(const ServerConfig& config, Log& log) {
 }
 
 // One warning for each step of the host's clock that is not followed, and a line when one is.
-AgreedClock::Report ClockReport(Metrics& metrics, Log& log) {
-  return [&metrics, &log, warned = Duration(0)](Duration difference, bool followed) mutable {
+AgreedClock::Report ClockReport(Broker& broker, Metrics& metrics, Log& log) {
+  return [&broker, &metrics, &log, warned = Duration(0)](Duration difference, Duration followed) mutable {
     metrics.SetClockDifference(difference);
     const auto seconds_of = [](Duration duration) { return static_cast<double>(duration.count()) / 1e6; };
-    if (followed) log.Warn("a step of the host's clock was followed: GitLab's clock agrees with it");
+    if (followed != Duration(0)) {
+      log.Warn("a step of the host's clock was followed: GitLab's clock agrees with it",
+               {{"step_s", seconds_of(followed)}});
+    }
+    if (followed < Duration(0)) broker.ClockWentBack();
     const Duration change = difference - warned;
     if (difference == Duration(0)) {
       warned = Duration(0);
@@ -177,7 +181,8 @@ absl::Status Serve(const ServerConfig& config, const EndSignals& signals, Log& l
   absl::StatusOr<std::unique_ptr<RpcServer>> server =
       RpcServer::Start(RpcOptionsOf(config, log), {broker, policies, clock, metrics, log, bearers.get()});
   if (!server.ok()) return server.status();
-  clock.Start([&] { return ConfirmingUpstreamNow((*gitlab)->Time(), clock.Boot()); }, ClockReport(metrics, log));
+  clock.Start([&] { return ConfirmingUpstreamNow((*gitlab)->Time(), clock.Boot()); },
+              ClockReport(broker, metrics, log));
   const ClockStopper clock_stopper{clock};
   serving = true;
   policies.Start();

@@ -61,7 +61,7 @@ void AgreedClock::Compare() {
     const std::lock_guard lock(mutex_);
     boot_to_wall_ += difference;
   }
-  report_(follow ? Duration(0) : difference, follow && Size(difference) > kTolerance);
+  report_(follow ? Duration(0) : difference, follow && Size(difference) > kTolerance ? difference : Duration(0));
 }
 
 }  // namespace tokenbroker

@@ -18,8 +18,9 @@ class AgreedClock final : public Clock {
  public:
   // The reference's time now; std::nullopt if it is not known well enough to confirm something.
   using Reference = std::function<std::optional<WallTime>()>;
-  // Called about once a second: the host's wall clock minus this one, and whether a step has just been followed.
-  using Report = std::function<void(Duration difference, bool followed)>;
+  // Called about once a second: the host's wall clock minus this one, and by how much this one has just stepped to
+  // follow the host's (below 0: back); 0 if it has not.
+  using Report = std::function<void(Duration difference, Duration followed)>;
 
   explicit AgreedClock(Clock& host);
   ~AgreedClock() override;

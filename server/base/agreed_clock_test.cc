@@ -11,9 +11,10 @@ class AgreedClockTest : public testing::Test {
  protected:
   AgreedClockTest() {
     clock_.Start([this] { return reference_; },
-                 [this](Duration difference, bool followed) {
+                 [this](Duration difference, Duration followed) {
                    difference_ = difference;
-                   followed_ += followed ? 1 : 0;
+                   followed_ += followed != Duration(0) ? 1 : 0;
+                   if (followed != Duration(0)) last_followed_ = followed;
                  });
   }
   // The time that should be: by the boot clock.
@@ -26,6 +27,7 @@ class AgreedClockTest : public testing::Test {
   std::optional<WallTime> reference_;
   Duration difference_{0};
   int followed_ = 0;
+  Duration last_followed_{0};
 };
 
 TEST_F(AgreedClockTest, GoesWithTheHostWhereNothingSteps) {
@@ -55,6 +57,7 @@ TEST_F(AgreedClockTest, FollowsAStepThatTheReferenceAgreesWith) {
   loop_.Advance(seconds(1));
   EXPECT_EQ(clock_.Now(), loop_.Now());
   EXPECT_EQ(followed_, 1);
+  EXPECT_EQ(last_followed_, Duration(hours(1)));
   EXPECT_EQ(difference_, Duration(0));
 }
 

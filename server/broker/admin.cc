@@ -24,6 +24,7 @@ absl::Status AdmitAdmin(Core& core, const Caller& caller, std::string_view metho
 Task<absl::StatusOr<std::vector<AuditRecord>>> ReadAuditPage(Core* core, Caller caller, AuditQuery query) {
   const absl::Status admitted = AdmitAdmin(*core, caller, "ExportAudit", Verb::kAudit);
   if (!admitted.ok()) co_return admitted;
+  query.caller = caller.name;
   co_return co_await core->parts.ledger.ReadAudit(std::move(query));
 }
 

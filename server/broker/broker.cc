@@ -77,6 +77,8 @@ void Broker::StartLifecycle() {
   impl_->scope.Spawn(impl_->reconciler.Run(impl_->stop));
 }
 
+void Broker::ClockWentBack() { impl_->lifecycle.BoundWaits(); }
+
 bool Broker::Drain(Duration patience) {
   impl_->scope.Spawn(StopJobs(impl_.get()));
   return impl_->scope.WaitIdle(patience);

@@ -164,6 +164,8 @@ class Broker {
 
   // Starts the jobs: expiry, revocation retries, looks, reconciliation. Once.
   void StartLifecycle();
+  // The ledger's clock went back: what waits is bounded by Ledger::BoundWaits. On the executor only.
+  void ClockWentBack();
   // Takes no new work of its own, and waits up to `patience` for what runs. True if all of it ended.
   bool Drain(Duration patience);
 

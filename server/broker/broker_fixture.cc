@@ -103,7 +103,7 @@ void BrokerTest::Open() {
   Clock& clock = agreed_clock_ != nullptr ? static_cast<Clock&>(*agreed_clock_) : loop_;
   slots_.emplace(loop_, clock, metrics_, 64);
   absl::StatusOr<std::unique_ptr<Ledger>> ledger =
-      OpenSqliteLedger({path_, "tb1", settle_}, loop_, clock, random_, metrics_);
+      OpenSqliteLedger({path_, "tb1", settle_, seconds(5), vfs_}, loop_, clock, random_, metrics_);
   ASSERT_TRUE(ledger.ok()) << ledger.status();
   ledger_ = *std::move(ledger);
   faulty_.emplace(*ledger_);
@@ -115,7 +115,10 @@ void BrokerTest::Open() {
 
 void BrokerTest::StartJobs() {
   if (agreed_clock_ != nullptr) {
-    agreed_clock_->Start([this] { return ConfirmingUpstreamNow(gitlab_.Time(), loop_.Boot()); }, [](Duration, bool) {});
+    agreed_clock_->Start([this] { return ConfirmingUpstreamNow(gitlab_.Time(), loop_.Boot()); },
+                         [this](Duration, Duration followed) {
+                           if (followed < Duration(0) && broker_ != nullptr) broker_->ClockWentBack();
+                         });
   }
   broker_->StartLifecycle();
   Settle();

@@ -67,6 +67,7 @@ class BrokerTest : public testing::Test {
   Metrics metrics_;
   FakeGitLab gitlab_{loop_};
   std::string path_;
+  std::string vfs_;  // SQLite's name of the file system; empty: the machine's. For the next Open.
   std::optional<Slots> slots_;
   std::optional<FixedPolicy> policies_;
   std::unique_ptr<Ledger> ledger_;

@@ -71,6 +71,27 @@ TEST_F(ClockStepTest, ALostResponseIsFoundAfterAStepForward) {
   EXPECT_TRUE(gitlab_.live().empty());
 }
 
+// The host was ten minutes ahead of GitLab, and is set right: what was written before does not wait ten minutes longer.
+TEST_F(ClockStepTest, NothingWaitsForTheLengthOfAStepBackThatIsFollowed) {
+  gitlab_.set_skew(gitlab_skew_ = -minutes(10));
+  const Token kept = Make(hours(5));
+  const Token token = Make(hours(5));
+  gitlab_.PlanNext(FakeGitLab::End::kLostAfter);
+  EXPECT_FALSE(Create(UserToken()).ok());
+  gitlab_.set_down(true);
+  EXPECT_EQ(Revoke(token.id)->state, TokenState::kRevoking);
+  Pass(seconds(30));
+  gitlab_.set_down(false);
+  Step(-minutes(10));
+  (void)Make(hours(5));  // GitLab responds.
+  Pass(seconds(5));
+  ASSERT_EQ(ledger_->Now(), loop_.Now());
+  EXPECT_EQ(StateOf(token.id), TokenState::kRevoked);
+  Pass(seconds(95));
+  EXPECT_EQ(gitlab_.live().size(), 2U);  // What the lost response had left is gone.
+  EXPECT_EQ(StateOf(kept.id), TokenState::kActive);
+}
+
 TEST_F(ClockStepTest, AStepThatGitLabAgreesWithIsFollowed) {
   // The host was ten minutes behind GitLab.
   gitlab_.set_skew(gitlab_skew_ = minutes(10));

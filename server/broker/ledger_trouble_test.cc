@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "server/broker/broker_fixture.h"
+#include "server/ledger/memory_disk.h"
+#include "server/telemetry/metrics_page.h"
 
 namespace tokenbroker {
 namespace {
@@ -78,6 +80,31 @@ TEST_F(LedgerTroubleTest, ARevocationStillTakesPowerAwayButIsNotCalledDurable) {
   EXPECT_EQ(ReasonOf(Revoke(second->token.id).status()), "NOT_REVOKED");
 }
 
+// The commit took so long that the sweeps might not find what a POST would make: there is none.
+TEST_F(LedgerTroubleTest, AfterASlowCommitNoPostLeaves) {
+  StartJobs();
+  faulty_->set_begin_takes(loop_, minutes(1));
+  std::optional<absl::StatusOr<Created>> response;
+  broker_->scope().Spawn<absl::StatusOr<Created>>(
+      broker_->Create({}, CallerNamed("ci"), UserToken()),
+      [&response](absl::StatusOr<Created> created) { response = std::move(created); });
+  Pass(minutes(1) + seconds(2));
+  ASSERT_TRUE(response.has_value());
+  EXPECT_TRUE(absl::IsUnavailable(response->status())) << response->status();
+  EXPECT_EQ(gitlab_.posts(), 0);
+  EXPECT_EQ(OnlyToken().state, TokenState::kAbandoned);
+
+  faulty_->set_begin_takes(loop_, seconds(4));
+  response.reset();
+  broker_->scope().Spawn<absl::StatusOr<Created>>(
+      broker_->Create({}, CallerNamed("ci"), UserToken()),
+      [&response](absl::StatusOr<Created> created) { response = std::move(created); });
+  Pass(seconds(6));
+  ASSERT_TRUE(response.has_value());
+  EXPECT_TRUE(response->ok()) << response->status();
+  EXPECT_EQ(gitlab_.posts(), 1);
+}
+
 TEST_F(LedgerTroubleTest, AnExpiryIsDoneWhenTheLedgerIsBack) {
   StartJobs();
   CreateRequest request = UserToken();
@@ -85,13 +112,60 @@ TEST_F(LedgerTroubleTest, AnExpiryIsDoneWhenTheLedgerIsBack) {
   const absl::StatusOr<Created> created = Create(request);
   ASSERT_TRUE(created.ok());
   faulty_->set_fault(Fault::kBefore);
-  Pass(minutes(3));
+  Pass(minutes(1) + seconds(1));
+  // What cannot be recorded is done all the same, once a minute at most.
   EXPECT_EQ(StateOf(created->token.id), TokenState::kActive);
+  EXPECT_TRUE(gitlab_.live().empty());
+  const int deletes = gitlab_.deletes();
+  Pass(minutes(2));
+  EXPECT_EQ(gitlab_.deletes(), deletes + 2);
   faulty_->set_fault(Fault::kNone);
   Pass(seconds(3));
   EXPECT_EQ(StateOf(created->token.id), TokenState::kExpired);
   EXPECT_TRUE(gitlab_.live().empty());
 }
+
+// A disk that is full, or was remounted read-only: reads go on.
+class FullDiskTest : public BrokerTest, public testing::WithParamInterface<MemoryDisk::Fault> {
+ protected:
+  FullDiskTest() {
+    vfs_ = disk_.vfs();
+    Restart();
+  }
+  ~FullDiskTest() override { Stop(); }
+
+  MemoryDisk disk_;
+};
+
+TEST_P(FullDiskTest, WhatIsDueIsRevokedInTimeAndRecordedLater) {
+  StartJobs();
+  constexpr int kTokens = 100;  // More than one claim has.
+  for (int i = 0; i < kTokens; ++i) {
+    CreateRequest request = UserToken();
+    request.ttl = minutes(2);
+    ASSERT_TRUE(Create(request).ok());
+  }
+  const absl::StatusOr<Created> longer = Create(UserToken());
+  ASSERT_TRUE(longer.ok());
+  disk_.set_fault(GetParam());
+  Pass(minutes(2) - seconds(2));
+  EXPECT_EQ(gitlab_.live().size(), kTokens + 1U);
+  Pass(seconds(4));
+  EXPECT_EQ(gitlab_.live().size(), 1U);
+  EXPECT_NE(MetricsPage(metrics_).find("tokenbroker_unrecorded_deletions_total{outcome=\"deleted\"} 100\n"),
+            std::string::npos);
+  Pass(minutes(5));
+  EXPECT_EQ(gitlab_.live().size(), 1U);  // It is not due.
+  disk_.set_fault(MemoryDisk::Fault::kNone);
+  Pass(seconds(10));
+  EXPECT_EQ(StateOf(longer->token.id), TokenState::kActive);
+  const absl::StatusOr<Ledger::Counts> counts = loop_.Finish(ledger_->Count());
+  ASSERT_TRUE(counts.ok());
+  EXPECT_EQ(counts->by_state.at(TokenState::kExpired), kTokens);
+}
+
+INSTANTIATE_TEST_SUITE_P(Disks, FullDiskTest, testing::Values(MemoryDisk::Fault::kFull, MemoryDisk::Fault::kReadOnly),
+                         [](const auto& info) { return info.param == MemoryDisk::Fault::kFull ? "Full" : "ReadOnly"; });
 
 }  // namespace
 }  // namespace tokenbroker

@@ -23,6 +23,8 @@ constexpr Duration kCountEvery = seconds(10);
 // A ledger with millions of rows is counted less often: no more than one part in so many of the time is spent on it.
 constexpr int kCountShare = 500;
 constexpr Duration kReadFor = seconds(30);
+// While the ledger cannot be written: the pause between two deletions of one token, and between two log lines.
+constexpr Duration kRetryUnrecorded = minutes(1);
 constexpr Duration kSkewToWarnOf = seconds(5);
 // A sweep that GitLab rejects is tried again at growing intervals.
 constexpr Duration kFirstSweepInterval = seconds(30);
@@ -59,20 +61,19 @@ Task<void> Lifecycle::Run(Event stop) {
   while (!stop.is_set()) {
     wake_ = Event(parts_.executor);
     nap_end_ = WallTime::max();
-    if (parts_.clock.Boot() >= next_count_) {
-      const BootTime began = parts_.clock.Boot();
-      co_await CountTokens();
-      const Duration took = parts_.clock.Boot() - began;
-      next_count_ = began + std::max<Duration>(kCountEvery, took * kCountShare);
-    }
+    CountTokensIfDue();
     if (at_work_ >= kMostAtWork) {  // Work() wakes us when it ends.
       co_await wake_.Wait(parts_.clock, parts_.clock.Boot() + kLongestNap);
       continue;
     }
+    absl::Status bounded = co_await BoundWaitsIfAsked();
+    if (!bounded.ok()) {
+      co_await DeleteUnrecorded(stop, std::move(bounded));
+      continue;
+    }
     absl::StatusOr<std::vector<TokenRecord>> due = co_await parts_.ledger.ClaimDue(kClaim);
     if (!due.ok()) {
-      parts_.log.Error("due work not claimed", {{"error", std::string(due.status().message())}});
-      co_await stop.Wait(parts_.clock, parts_.clock.Boot() + kLongestNap);
+      co_await DeleteUnrecorded(stop, due.status());
       continue;
     }
     for (TokenRecord& record : *due) {
@@ -82,6 +83,42 @@ Task<void> Lifecycle::Run(Event stop) {
     if (due->size() == static_cast<std::size_t>(kClaim)) continue;
     co_await Pause(stop);
   }
+}
+
+Task<absl::Status> Lifecycle::BoundWaitsIfAsked() {
+  if (!std::exchange(bound_waits_, false)) co_return absl::OkStatus();
+  absl::Status bounded = co_await parts_.ledger.BoundWaits();
+  if (!bounded.ok()) bound_waits_ = true;
+  co_return bounded;
+}
+
+Task<void> Lifecycle::DeleteUnrecorded(Event stop, absl::Status why) {
+  const BootTime began = parts_.clock.Boot();
+  if (began >= next_failure_line_) {
+    next_failure_line_ = began + kRetryUnrecorded;
+    parts_.log.Error("due work cannot be claimed: the ledger cannot be written; due tokens are deleted all the same",
+                     {{"reason", ReasonOf(why)}, {"error", std::string(why.message())}});
+  }
+  std::erase_if(tried_, [began](const auto& each) { return each.second + kRetryUnrecorded <= began; });
+  std::optional<DuePosition> after;
+  do {
+    absl::StatusOr<DueList> due = co_await parts_.ledger.ListDue(after, kClaim);
+    if (!due.ok()) break;
+    for (TokenRecord& record : due->rows) {
+      if (at_work_ >= kMostAtWork) break;  // The rest is found again in a second.
+      if (record.token.upstream_id == 0 || !tried_.emplace(record.token.id, began).second) continue;
+      ++at_work_;
+      scope_.Spawn(DeleteAtGitLab(std::move(record.token)));
+    }
+    after = due->next;
+  } while (after.has_value() && at_work_ < kMostAtWork && !stop.is_set());
+  co_await stop.Wait(parts_.clock, began + kLongestNap);
+}
+
+Task<void> Lifecycle::DeleteAtGitLab(Token token) {
+  const bool deleted = co_await undertaker_.DeleteOnly(std::move(token));
+  parts_.metrics.DeletedUnrecorded(deleted);
+  --at_work_;
 }
 
 // Sleeps until something is due, somebody wakes us, or we stop.
@@ -167,8 +204,21 @@ Task<void> Lifecycle::RecordFailedSweep(TokenRecord record, absl::Status why) {
   }
 }
 
+void Lifecycle::CountTokensIfDue() {
+  if (counting_ || parts_.clock.Boot() < next_count_) return;
+  counting_ = true;
+  scope_.Spawn(CountTokens());
+}
+
 Task<void> Lifecycle::CountTokens() {
+  const BootTime began = parts_.clock.Boot();
   const absl::StatusOr<Ledger::Counts> counts = co_await parts_.ledger.Count();
+  const Duration took = parts_.clock.Boot() - began;
+  next_count_ = began + std::max<Duration>(kCountEvery, took * kCountShare);
+  counting_ = false;
+  parts_.metrics.SetUpstreamRestored(parts_.ledger.UpstreamRestored());
+  ReportSkew();
+  parts_.metrics.SetLogLinesDropped(parts_.log.dropped());
   if (!counts.ok()) co_return;
   for (const TokenState state : {TokenState::kPending, TokenState::kActive, TokenState::kRevoking, TokenState::kRevoked,
                                  TokenState::kExpired, TokenState::kAbandoned}) {
@@ -176,9 +226,6 @@ Task<void> Lifecycle::CountTokens() {
     parts_.metrics.SetTokens(NameOf(state), found == counts->by_state.end() ? 0 : found->second);
   }
   parts_.metrics.SetParked(counts->parked);
-  parts_.metrics.SetUpstreamRestored(parts_.ledger.UpstreamRestored());
-  ReportSkew();
-  parts_.metrics.SetLogLinesDropped(parts_.log.dropped());
 }
 
 void Lifecycle::ReportSkew() {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <future>
+
 #include "server/broker/broker_fixture.h"
 #include "server/domain/expiry.h"
 
@@ -309,6 +311,34 @@ TEST_F(LifecycleTest, ListsInPagesThatBelongToTheirCaller) {
   EXPECT_EQ(ReasonOf(loop_.Finish(broker_->List(CallerNamed("other"), request)).status()), "PAGE_TOKEN_INVALID");
   request.show_closed = true;
   EXPECT_EQ(ReasonOf(loop_.Finish(broker_->List(CallerNamed("ci"), request)).status()), "PAGE_TOKEN_INVALID");
+}
+
+// A list that takes long keeps the ledger's thread for lists: expiry does without it.
+TEST_F(LifecycleTest, ExpiryWaitsForNoList) {
+  CreateRequest request = UserToken();
+  request.ttl = minutes(1);
+  const absl::StatusOr<Created> created = Create(request);
+  ASSERT_TRUE(created.ok());
+  std::promise<void> opened;
+  const std::shared_future<void> gate = opened.get_future().share();
+  ListQuery slow;
+  slow.visible = [gate](const Token&) {
+    gate.wait();
+    return true;
+  };
+  broker_->scope().Spawn<absl::StatusOr<TokenList>>(ledger_->List(slow), [](const absl::StatusOr<TokenList>&) {});
+  loop_.RunUntilIdle();
+  broker_->StartLifecycle();
+  for (int i = 0; i < 70 && !gitlab_.live().empty(); ++i) {
+    loop_.Advance(seconds(1));
+    for (int round = 0; round < 4; ++round) {
+      (void)loop_.Finish(ledger_->Get(created->token.id));
+      (void)loop_.Finish(ledger_->Abandon("none", ""));
+    }
+  }
+  EXPECT_TRUE(gitlab_.live().empty());
+  EXPECT_EQ(StateOf(created->token.id), TokenState::kExpired);
+  opened.set_value();
 }
 
 }  // namespace

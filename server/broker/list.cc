@@ -37,6 +37,7 @@ absl::StatusOr<ListQuery> QueryOf(Core& core, const Caller& caller, const ListRe
   const absl::StatusOr<ListOrder> order = ParseOrderBy(request.order_by, *terms);
   if (!order.ok()) return order.status();
   ListQuery query;
+  query.caller = caller.name;
   query.show_closed = request.show_closed;
   query.terms = *std::move(terms);
   query.order = *order;

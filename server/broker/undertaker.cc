@@ -51,6 +51,8 @@ Task<void> Undertaker::Attempt(TokenRecord record) {
 }
 
 Task<bool> Undertaker::DeleteOnly(Token token) {
+  const absl::StatusOr<Slots::Slot> slot = co_await parts_.slots.Acquire(CallContext(), Lane::kRevoke);
+  if (!slot.ok()) co_return false;
   const absl::StatusOr<bool> another = co_await IsAnother(token);
   if (!another.ok() || *another) co_return another.ok();
   const Ended<GitLab::Deleted> end = co_await parts_.gitlab.Revoke(CallContext(), RefOf(token));

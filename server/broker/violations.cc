@@ -23,6 +23,7 @@ absl::StatusOr<ListQuery> QueryOf(Core& core, const Caller& caller, int page_siz
         .Field("page_size", "must be from 0 (which means 50) to 1000");
   }
   ListQuery query;
+  query.caller = caller.name;
   query.limit = page_size == 0 ? kDefaultPage : std::min(page_size, kMostInAPage);
   query.max_rows = kMostRows;
   query.terms.emplace_back(StateTerm{});  // ACTIVE

@@ -1,6 +1,7 @@
 #include "server/ledger/claims.h"
 
 #include <algorithm>
+#include <limits>
 #include <set>
 #include <string>
 #include <tuple>
@@ -17,7 +18,7 @@ namespace {
 // For so long nobody else takes a claimed row. It is claimed again if its work had no end by then.
 constexpr Duration kClaim = seconds(30);
 // The values of the column due_class.
-constexpr int kClasses = 4;
+constexpr int kClasses = kSweepClass + 1;
 // So many of the oldest rows are looked at for their owners before the owners themselves are walked.
 constexpr int kGlance = 256;
 
@@ -148,6 +149,25 @@ absl::Status ClaimClass(Transaction& transaction, int due_class, std::size_t lim
   return absl::OkStatus();
 }
 
+// Adds the rows of this class behind `after` that are due, until there are `limit`.
+absl::Status ListClass(Transaction& transaction, const DuePosition& after, std::size_t limit, DueList& list) {
+  absl::StatusOr<Statement> select = transaction.db.Prepare(
+      "SELECT " + std::string(TokenColumns()) +
+      ", row FROM tokens INDEXED BY tokens_due WHERE due_class = ? AND (next_attempt_time, owner, row) > (?, ?, ?) "
+      "AND next_attempt_time <= ? ORDER BY next_attempt_time, owner, row LIMIT ?");
+  if (!select.ok()) return select.status();
+  select->Bind(1, after.due_class).Bind(2, after.time).Bind(3, after.owner).Bind(4, after.row);
+  select->Bind(5, transaction.now).Bind(6, static_cast<int>(limit - list.rows.size()));
+  for (;;) {
+    const absl::StatusOr<bool> row = select->Step();
+    if (!row.ok()) return row.status();
+    if (!*row) return absl::OkStatus();
+    list.rows.push_back(ReadRow(*select));
+    const TokenRecord& last = list.rows.back();
+    list.next = {after.due_class, *last.next_attempt_time, last.token.owner, select->Int(TokenColumnCount())};
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<TokenRecord>> ClaimDueRows(Transaction& transaction, int limit) {
@@ -157,6 +177,19 @@ absl::StatusOr<std::vector<TokenRecord>> ClaimDueRows(Transaction& transaction, 
     if (!done.ok()) return done;
   }
   return claimed;
+}
+
+absl::StatusOr<DueList> ListDueRows(Transaction& transaction, const std::optional<DuePosition>& after, int limit) {
+  DueList list;
+  DuePosition from = after.value_or(DuePosition{0, FromMicros(std::numeric_limits<std::int64_t>::min()), "", 0});
+  const auto most = static_cast<std::size_t>(limit);
+  for (; from.due_class < kSweepClass && list.rows.size() < most;) {
+    const absl::Status done = ListClass(transaction, from, most, list);
+    if (!done.ok()) return done;
+    from = {from.due_class + 1, FromMicros(std::numeric_limits<std::int64_t>::min()), "", 0};
+  }
+  if (list.rows.size() < most) list.next.reset();
+  return list;
 }
 
 absl::StatusOr<std::optional<WallTime>> NextDueTime(Transaction& transaction) {

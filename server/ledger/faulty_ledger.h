@@ -19,13 +19,18 @@ class FaultyLedger final : public Ledger {
   explicit FaultyLedger(Ledger& real) : real_(real) {}
   // For every write from now on.
   void set_fault(Fault fault) { fault_ = fault; }
+  // So long a commit of Begin takes from now on.
+  void set_begin_takes(Clock& clock, Duration takes) {
+    clock_ = &clock;
+    begin_takes_ = takes;
+  }
   // Pages of the audit that were asked for so far.
   int audit_pages() const { return audit_pages_; }
   int gets() const { return gets_; }
 
   WallTime Now() const override { return real_.Now(); }
   Task<absl::StatusOr<DurableIntent>> Begin(IntentSpec spec) override {
-    return Spoil(fault_ == Fault::kBefore, real_.Begin(std::move(spec)));
+    return Slow(Spoil(fault_ == Fault::kBefore, real_.Begin(std::move(spec))));
   }
   Task<absl::StatusOr<Token>> Activate(TokenId id, MadeUpstream made, WallTime expire_time) override {
     return Spoil(fault_ == Fault::kBefore, real_.Activate(std::move(id), std::move(made), expire_time));
@@ -98,6 +103,10 @@ class FaultyLedger final : public Ledger {
     return real_.ReadAudit(std::move(query));
   }
   Task<absl::StatusOr<std::optional<WallTime>>> NextDue() override { return real_.NextDue(); }
+  Task<absl::StatusOr<DueList>> ListDue(std::optional<DuePosition> after, int limit) override {
+    return real_.ListDue(std::move(after), limit);
+  }
+  Task<absl::Status> BoundWaits() override { return SpoilStatus(fault_ == Fault::kBefore, real_.BoundWaits()); }
   void NoteRefusal(Refusal refusal) override { real_.NoteRefusal(std::move(refusal)); }
 
  private:
@@ -105,6 +114,11 @@ class FaultyLedger final : public Ledger {
     return Error(absl::StatusCode::kUnavailable, "LEDGER_UNAVAILABLE", "the disk is full").RetryAfter(seconds(1));
   }
 
+  Task<absl::StatusOr<DurableIntent>> Slow(Task<absl::StatusOr<DurableIntent>> written) {
+    absl::StatusOr<DurableIntent> intent = co_await std::move(written);
+    if (clock_ != nullptr) co_await clock_->SleepUntil(clock_->Boot() + begin_takes_);
+    co_return intent;
+  }
   // A task that is never awaited never runs: that is the fault before. The one after is looked at when it is over.
   template <typename T>
   Task<absl::StatusOr<T>> Spoil(bool before, Task<absl::StatusOr<T>> real) {
@@ -124,6 +138,8 @@ class FaultyLedger final : public Ledger {
   std::atomic<int> audit_pages_ = 0;
   std::atomic<int> gets_ = 0;
   Fault fault_ = Fault::kNone;
+  Clock* clock_ = nullptr;
+  Duration begin_takes_{0};
 };
 
 }  // namespace tokenbroker

@@ -85,6 +85,7 @@ enum class Proof { kDeleted, kSeenRevoked, kAbsent, kUpstreamMidnight, kAnotherT
 std::string_view NameOf(Proof proof);
 
 struct ListQuery {
+  std::string caller;                // Who asks: lists take turns between callers.
   std::optional<std::string> owner;  // Nothing: everybody's tokens.
   bool show_closed = false;          // Closed ones as well; without it a term on a closed state finds nothing.
   std::vector<TokenTerm> terms;      // All of them hold.
@@ -140,10 +141,24 @@ struct AuditPosition {
 };
 
 struct AuditQuery {
+  std::string caller;  // Who asks: exports and lists take turns between callers.
   std::optional<AuditPosition> after;
   // Of each writer only what comes from its first record of this time or later on, without a gap.
   std::optional<WallTime> from_time;
   int limit = 500;
+};
+
+// Where a reader of ListDue is: after this row.
+struct DuePosition {
+  int due_class = 0;
+  WallTime time;
+  std::string owner;
+  std::int64_t row = 0;
+};
+
+struct DueList {
+  std::vector<TokenRecord> rows;
+  std::optional<DuePosition> next;  // std::nullopt: these were the last.
 };
 
 // A caller was refused; kept for the audit in bounded number.
@@ -159,9 +174,10 @@ struct Refusal {
   std::string request = {};      // As in Grounds.
 };
 
-// Thread-safe. Tasks go on on the executor that the ledger was made with; none can be cancelled. The clock is the
-// ledger's: for SQLite the host's wall clock. Failures are UNAVAILABLE, reason LEDGER_UNAVAILABLE (nothing was
-// promised), ABORTED, reason CREATE_IN_PROGRESS, INVALID_ARGUMENT, reason REQUEST_ID_REUSED, or NOT_FOUND without a
+// Thread-safe. Tasks go on on the executor that the ledger was made with; none can be cancelled. No verb waits for a
+// list, an export, a count or a scan (List, ReadAudit, Count, ListUnseen, ActiveTargets), but these for each other. The
+// clock is the ledger's: for SQLite the host's wall clock. Failures are UNAVAILABLE, reason LEDGER_UNAVAILABLE (nothing
+// was promised), ABORTED, reason CREATE_IN_PROGRESS, INVALID_ARGUMENT, reason REQUEST_ID_REUSED, or NOT_FOUND without a
 // reason; never INTERNAL. A write whose COMMIT has an unknown outcome is read again inside the ledger before it
 // answers.
 class Ledger {
@@ -279,6 +295,15 @@ class Ledger {
   virtual Task<absl::StatusOr<std::vector<TokenRecord>>> ClaimDue(int limit) = 0;
   // When the next row will be due; nothing if none waits.
   virtual Task<absl::StatusOr<std::optional<WallTime>>> NextDue() = 0;
+  // Up to `limit` of the deletions that ClaimDue would claim now, as they are and without claiming them: for when the
+  // ledger can be read and not written. Class by class, oldest first, not in turn between callers.
+  virtual Task<absl::StatusOr<DueList>> ListDue(std::optional<DuePosition> after, int limit) = 0;
+
+  // The ledger's clock went back: times that were written before it did may be ahead by the step. No row waits longer
+  // for its next attempt than it could have been made to wait now: REVOKING rows are due at once, sweeps as NextLook
+  // says. Intents end at the latest kGiveUpAfter from now, and earlier creates count for no rate. The expire_time of a
+  // token stays. Done at every start as well. Durable.
+  virtual Task<absl::Status> BoundWaits() = 0;
 
   // Counts the refusal now and writes it with the next batch; never waits.
   virtual void NoteRefusal(Refusal refusal) = 0;

@@ -16,8 +16,6 @@ namespace tokenbroker {
 namespace {
 
 constexpr Duration kRequestsKept = hours(24);
-// After a self-extending token's end: a request that GitLab had authenticated before it has ended by then.
-constexpr Duration kSecondDescendantList = minutes(2);
 
 struct RequestRow {
   std::string digest;
@@ -167,7 +165,7 @@ absl::StatusOr<std::vector<TokenId>> KeepStrays(Transaction& transaction, Random
 
 }  // namespace
 
-absl::StatusOr<Token> BeginIntent(Transaction& transaction, Duration settle, const IntentSpec& spec) {
+absl::StatusOr<Token> BeginIntent(Transaction& transaction, const QuotaRules& rules, const IntentSpec& spec) {
   TokenRecord record;
   record.token = spec.token;
   Token& token = record.token;
@@ -181,7 +179,7 @@ absl::StatusOr<Token> BeginIntent(Transaction& transaction, Duration settle, con
     return Error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID", "token.expire_time: has passed")
         .Field("token.expire_time", "must be in the future");
   }
-  absl::Status done = CheckRoom(transaction, settle, token.owner, record.role, spec.limits, spec.replaces);
+  absl::Status done = CheckRoom(transaction, rules, token.owner, record.role, spec.limits, spec.replaces);
   if (done.ok()) done = ForgetOldRequests(transaction);
   WallTime first_attempt_time = transaction.now;
   if (done.ok() && spec.request.has_value()) {

@@ -8,11 +8,15 @@
 #include "absl/status/statusor.h"
 #include "server/base/random.h"
 #include "server/ledger/ledger.h"
+#include "server/ledger/quota.h"
 #include "server/ledger/strand.h"
 
 namespace tokenbroker {
 
-absl::StatusOr<Token> BeginIntent(Transaction& transaction, Duration settle, const IntentSpec& spec);
+// After a self-extending token's end: a request that GitLab had authenticated before it has ended by then.
+inline constexpr Duration kSecondDescendantList = minutes(2);
+
+absl::StatusOr<Token> BeginIntent(Transaction& transaction, const QuotaRules& rules, const IntentSpec& spec);
 absl::StatusOr<Token> ActivateToken(Transaction& transaction, Random& random, const TokenId& id,
                                     const MadeUpstream& made, WallTime expire_time);
 absl::StatusOr<Token> AbandonToken(Transaction& transaction, const TokenId& id, const std::string& why);

@@ -26,7 +26,7 @@ absl::StatusOr<int> InTransaction(SqliteDb& db, WallTime now, Random& random, co
   AuditChain chain(random);
   absl::Status done = db.Execute("BEGIN IMMEDIATE");
   if (!done.ok()) return done;
-  Transaction transaction{db, &chain, now};
+  Transaction transaction{db, &chain, now, BootTime()};
   absl::StatusOr<int> rows = work(transaction);
   done = rows.ok() ? db.Execute("COMMIT") : rows.status();
   if (done.ok()) return rows;

@@ -37,32 +37,32 @@ AuditEvent InFull(const Refusal& refusal, WallTime now) {
 
 }  // namespace
 
-bool Refusals::Note(const Refusal& refusal, WallTime now) {
+bool Refusals::Note(const Refusal& refusal, Instant now) {
   const std::lock_guard lock(mutex_);
   Minute& minute = minutes_[refusal.caller];
-  if (now >= minute.end) {  // The next one begins.
-    if (!minute.more.empty()) waiting_.push_back(Summary(refusal.caller, minute.more, now));
+  if (now.boot >= minute.end) {  // The next one begins.
+    if (!minute.more.empty()) waiting_.push_back(Summary(refusal.caller, minute.more, now.wall));
     minute = Minute();
   }
-  if (minute.in_full == 0 && minute.more.empty()) minute.end = now + minutes(1);
+  if (minute.in_full == 0 && minute.more.empty()) minute.end = now.boot + minutes(1);
   if (minute.in_full < kInFullPerMinute && waiting_.size() < kWaitingMax) {
     ++minute.in_full;
-    waiting_.push_back(InFull(refusal, now));
+    waiting_.push_back(InFull(refusal, now.wall));
     return true;
   }
   ++minute.more[{refusal.method, refusal.reason}];
   return false;
 }
 
-std::vector<AuditEvent> Refusals::Take(WallTime now, bool last) {
+std::vector<AuditEvent> Refusals::Take(Instant now, bool last) {
   const std::lock_guard lock(mutex_);
   std::vector<AuditEvent> events = std::exchange(waiting_, {});
   for (auto it = minutes_.begin(); it != minutes_.end();) {
-    if (now < it->second.end && !last) {
+    if (now.boot < it->second.end && !last) {
       ++it;
       continue;
     }
-    if (!it->second.more.empty()) events.push_back(Summary(it->first, it->second.more, now));
+    if (!it->second.more.empty()) events.push_back(Summary(it->first, it->second.more, now.wall));
     it = minutes_.erase(it);
   }
   return events;
@@ -75,7 +75,7 @@ void Refusals::Return(std::vector<AuditEvent> events) {
   waiting_ = std::move(events);
 }
 
-bool Refusals::HasDue(WallTime now) const {
+bool Refusals::HasDue(BootTime now) const {
   const std::lock_guard lock(mutex_);
   return !waiting_.empty() || std::any_of(minutes_.begin(), minutes_.end(), [now](const auto& entry) {
     return !entry.second.more.empty() && now >= entry.second.end;

@@ -14,20 +14,27 @@
 
 namespace tokenbroker {
 
-// Thread-safe; never waits for anything but its own short lock.
+// Thread-safe; never waits for anything but its own short lock. Minutes are the boot clock's, so that a step of the
+// wall clock makes none longer.
 class Refusals {
  public:
+  // One instant by both clocks.
+  struct Instant {
+    WallTime wall;
+    BootTime boot;
+  };
+
   // True if something should be written soon.
-  bool Note(const Refusal& refusal, WallTime now);
+  bool Note(const Refusal& refusal, Instant now);
   // What is to be written now: noted refusals, and the summaries of minutes that are over (all of them if `last`).
-  std::vector<AuditEvent> Take(WallTime now, bool last);
+  std::vector<AuditEvent> Take(Instant now, bool last);
   // Gives events back that could not be written.
   void Return(std::vector<AuditEvent> events);
-  bool HasDue(WallTime now) const;
+  bool HasDue(BootTime now) const;
 
  private:
   struct Minute {
-    WallTime end;
+    BootTime end;
     int in_full = 0;
     std::map<std::pair<std::string, std::string>, std::int64_t> more;  // Method and reason.
   };

@@ -84,12 +84,12 @@ absl::Status RestoreWatch::Note(Transaction& transaction, const std::string& ins
   Highest& highest = instances_[instance];
   auto& recent = highest.recent;
   // A minute is old once its last answer is.
-  while (!recent.empty() && recent.front().first + kBucket <= transaction.now - kOlder) {
+  while (!recent.empty() && recent.front().first + kBucket <= transaction.boot - kOlder) {
     highest.old = std::max(highest.old, recent.front().second);
     recent.pop_front();
   }
   if (upstream_id >= highest.old) {
-    if (recent.empty() || recent.back().first + kBucket <= transaction.now) recent.emplace_back(transaction.now, 0);
+    if (recent.empty() || recent.back().first + kBucket <= transaction.boot) recent.emplace_back(transaction.boot, 0);
     recent.back().second = std::max(recent.back().second, upstream_id);
     return absl::OkStatus();
   }

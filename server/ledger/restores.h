@@ -35,10 +35,11 @@ class RestoreWatch {
   // Unless it is there: a transaction that was undone has taken it back.
   absl::Status Write(Transaction& transaction, const std::string& instance, std::int64_t upstream_id);
 
-  // The highest id of each instance: of an hour ago and before, and of each minute since.
+  // The highest id of each instance: of an hour ago and before, and of each minute since. By the boot clock: a step of
+  // the wall clock makes nothing old.
   struct Highest {
     std::int64_t old = 0;
-    std::deque<std::pair<WallTime, std::int64_t>> recent;
+    std::deque<std::pair<BootTime, std::int64_t>> recent;
   };
 
   std::atomic<bool> restored_ = false;

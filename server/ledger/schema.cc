@@ -71,6 +71,15 @@ CREATE INDEX tokens_turns ON tokens (due_class, owner, next_attempt_time) WHERE 
 CREATE INDEX tokens_role ON tokens (owner, role, state, create_time);
 CREATE INDEX tokens_parked ON tokens (id) WHERE parked = 1;
 
+-- What counts against max_active: the open tokens (PENDING, ACTIVE, REVOKING) of a caller under a role. Changed in the
+-- transaction that opens or closes a token.
+CREATE TABLE quotas (
+  owner TEXT NOT NULL,
+  role TEXT NOT NULL,
+  open_tokens INTEGER NOT NULL,
+  PRIMARY KEY (owner, role)
+) STRICT, WITHOUT ROWID;
+
 -- What lists find tokens by besides: "target=user:42", "scope=read_api", "label=team", "label=team<TAB>payments".
 CREATE TABLE token_terms (
   owner TEXT NOT NULL,
@@ -116,11 +125,55 @@ CREATE INDEX events_token ON events (token_id) WHERE token_id != '';
 CREATE INDEX events_time ON events (time);
 )sql";
 
+// Came with version 3.
+constexpr char kUnknownTables[] = R"sql(
+-- Live tokens at GitLab with the broker's tag that no row of `tokens` explains. `list`: in which of GitLab's lists it
+-- was found, `pass`: when the newest pass began that saw it.
+CREATE TABLE unknown_tokens (
+  instance TEXT NOT NULL,
+  upstream_id INTEGER NOT NULL,
+  upstream_user_id INTEGER NOT NULL,
+  upstream_name TEXT NOT NULL,
+  upstream_expire_date TEXT,
+  marked_id TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  target_kind TEXT,
+  target_id INTEGER,
+  target_path TEXT,
+  owner TEXT NOT NULL,
+  purpose TEXT NOT NULL,
+  scopes TEXT NOT NULL,
+  access_level INTEGER NOT NULL,
+  create_time INTEGER NOT NULL,
+  expire_time INTEGER,
+  last_used_time INTEGER,
+  find_time INTEGER NOT NULL,
+  list TEXT NOT NULL,
+  pass INTEGER NOT NULL,
+  PRIMARY KEY (instance, upstream_id)
+) STRICT, WITHOUT ROWID;
+-- The newest pass over an instance's lists that GitLab responded to: when it began.
+CREATE TABLE passes (instance TEXT PRIMARY KEY, began INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+)sql";
+
 // From version 1: how the owners of its tokens were recognised is not known.
 constexpr char kToVersion2[] = R"sql(
 ALTER TABLE tokens ADD COLUMN owner_rule TEXT NOT NULL DEFAULT '';
 ALTER TABLE tokens ADD COLUMN owner_captures TEXT NOT NULL DEFAULT '';
 UPDATE meta SET value = '2' WHERE key = 'schema';
+)sql";
+
+// From version 2: counters instead of counts, and unknown tokens in the ledger.
+constexpr char kToVersion3[] = R"sql(
+CREATE TABLE quotas (
+  owner TEXT NOT NULL,
+  role TEXT NOT NULL,
+  open_tokens INTEGER NOT NULL,
+  PRIMARY KEY (owner, role)
+) STRICT, WITHOUT ROWID;
+INSERT INTO quotas SELECT owner, role, COUNT(*) FROM tokens
+  WHERE state IN ('PENDING', 'ACTIVE', 'REVOKING') GROUP BY owner, role;
+UPDATE meta SET value = '3' WHERE key = 'schema';
 )sql";
 
 absl::StatusOr<std::optional<std::string>> ReadMeta(SqliteDb& db, std::string_view key) {
@@ -145,6 +198,7 @@ absl::StatusOr<bool> HasTables(SqliteDb& db) {
 
 absl::Status Create(SqliteDb& db, const std::string& broker) {
   absl::Status done = db.Execute(kTables);
+  if (done.ok()) done = db.Execute(kUnknownTables);
   if (done.ok()) done = WriteMeta(db, "schema", std::to_string(kSchemaVersion));
   if (done.ok()) done = WriteMeta(db, "broker", broker);
   if (done.ok()) done = WriteMeta(db, "last_batch", "");
@@ -200,7 +254,13 @@ namespace {
 absl::Status Upgrade(SqliteDb& db) {
   const absl::StatusOr<int> version = VersionOf(db);
   if (!version.ok()) return version.status();
-  return *version == 1 ? db.Execute(kToVersion2) : absl::OkStatus();
+  absl::Status done;
+  if (*version == 1) done = db.Execute(kToVersion2);
+  if (done.ok() && (*version == 1 || *version == 2)) {
+    done = db.Execute(kToVersion3);
+    if (done.ok()) done = db.Execute(kUnknownTables);
+  }
+  return done;
 }
 
 absl::Status Check(SqliteDb& db, const std::string& path, const std::string& broker) {

@@ -14,7 +14,7 @@ namespace tokenbroker {
 absl::Status CheckIsLedger(const std::string& path);
 absl::Status CheckIsLedger(SqliteDb& db, const std::string& path);
 
-inline constexpr int kSchemaVersion = 2;
+inline constexpr int kSchemaVersion = 3;
 
 // Makes the tables in an empty file and writes the broker's name into it; in a file that has them, checks both, and
 // brings those of an older program up to this version, in one transaction.

@@ -16,6 +16,7 @@
 #include "server/base/error.h"
 #include "server/base/manual_loop.h"
 #include "server/base/task_scope.h"
+#include "server/domain/expiry.h"
 #include "server/ledger/audit_chain.h"
 #include "server/ledger/sqlite_db.h"
 #include "server/ledger/sqlite_ledger.h"
@@ -212,6 +213,25 @@ TEST_F(SqliteDiskTest, AFullDiskRefusesWritesAndHealsByItself) {
   EXPECT_EQ(VerifyAudit(), absl::OkStatus());
 }
 
+// The 5 s within which its POST may leave count from before the transaction, however long the commit takes.
+TEST_F(SqliteDiskTest, AnIntentIsAsOldAsItsTransaction) {
+  Open();
+  std::unique_ptr<SqliteDb> other = HoldWriteLock();
+  TaskScope scope(loop_);
+  std::optional<absl::StatusOr<DurableIntent>> intent;
+  const BootTime asked = loop_.Boot();
+  scope.Spawn<absl::StatusOr<DurableIntent>>(
+      ledger_->Begin(Spec()), [&](absl::StatusOr<DurableIntent> written) { intent.emplace(std::move(written)); });
+  loop_.RunUntilIdle();
+  loop_.Advance(minutes(1));
+  ASSERT_FALSE(intent.has_value());
+  ASSERT_EQ(other->Execute("ROLLBACK"), absl::OkStatus());
+  ASSERT_TRUE(loop_.RunUntil([&] { return intent.has_value(); }));
+  ASSERT_EQ(intent->status(), absl::OkStatus());
+  EXPECT_EQ((*intent)->begun(), asked);
+  EXPECT_GT(loop_.Boot() - (*intent)->begun(), kSendWindow);
+}
+
 TEST_F(SqliteDiskTest, EachStartIsAWriterAndEveryChangeOfARecordIsNoticed) {
   for (int start = 0; start < 2; ++start) {
     Open();
@@ -246,6 +266,20 @@ TEST_F(SqliteDiskTest, AnIntentsEventSaysWhy) {
                            R"("request":{"verb":"create"}})"}) {
     EXPECT_NE(body.find(part), std::string::npos) << part << " is not in " << body;
   }
+}
+
+// A minute is a minute, wherever the wall clock goes in it.
+TEST_F(SqliteDiskTest, ARefusedMinutesSumIsWrittenAfterAStepBack) {
+  Open();
+  for (int i = 0; i < 25; ++i) ledger_->NoteRefusal({"loud", "CreateToken", "NOT_GRANTED", "", "policy-7"});
+  loop_.StepWall(-hours(5));
+  loop_.Advance(minutes(1));
+  ASSERT_EQ(loop_.Finish(ledger_->ClaimDue(1)).status(), absl::OkStatus());
+  ASSERT_EQ(Begin(Spec()), absl::OkStatus());
+  EXPECT_EQ(Ask("SELECT COUNT(*) FROM events WHERE kind = 'refusals'"), "1");
+  ledger_->NoteRefusal({"loud", "CreateToken", "NOT_GRANTED", "", "policy-7"});
+  ASSERT_EQ(Begin(Spec()), absl::OkStatus());
+  EXPECT_EQ(Ask("SELECT COUNT(*) FROM events WHERE kind = 'refusal'"), "11");
 }
 
 TEST_F(SqliteDiskTest, ARefusedMinutesSumCountsByReason) {

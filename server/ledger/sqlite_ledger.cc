@@ -1,5 +1,8 @@
 #include "server/ledger/sqlite_ledger.h"
 
+#include <atomic>
+#include <cstdint>
+#include <string>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -19,6 +22,7 @@
 #include "server/ledger/strand.h"
 #include "server/ledger/token_rows.h"
 #include "server/ledger/wal_guard.h"
+#include "server/ledger/waits.h"
 
 namespace tokenbroker {
 namespace {
@@ -27,25 +31,28 @@ namespace {
 class SqliteLedger final : public Ledger {
  public:
   SqliteLedger(SqliteLedgerOptions options, LockFile lock, std::unique_ptr<SqliteDb> writer,
-               std::unique_ptr<SqliteDb> reader, std::unique_ptr<RestoreWatch> restore_watch, Executor& executor,
-               Clock& clock, Random& random, Metrics& metrics)
+               std::unique_ptr<SqliteDb> reader, std::unique_ptr<SqliteDb> scanner,
+               std::unique_ptr<RestoreWatch> restore_watch, std::int64_t untimely_row, Executor& executor, Clock& clock,
+               Random& random, Metrics& metrics)
       : options_(std::move(options)),
         lock_(std::move(lock)),
         clock_(clock),
         random_(random),
         restore_watch_(std::move(restore_watch)),
+        untimely_row_(untimely_row),
         writer_({Strand::Kind::kWriter, options_.on_executor}, std::move(writer), std::make_unique<AuditChain>(random),
                 executor, clock, metrics),
-        reader_({Strand::Kind::kReader, options_.on_executor}, std::move(reader), nullptr, executor, clock, metrics) {}
+        reader_({Strand::Kind::kReader, options_.on_executor}, std::move(reader), nullptr, executor, clock, metrics),
+        scanner_({Strand::Kind::kScanner, options_.on_executor}, std::move(scanner), nullptr, executor, clock,
+                 metrics) {}
   ~SqliteLedger() override { WriteRefusals(/*last=*/true); }
 
   WallTime Now() const override { return clock_.Now(); }
 
   Task<absl::StatusOr<DurableIntent>> Begin(IntentSpec spec) override {
-    return Intend(clock_.Boot(),
-                  writer_.Run<Token>([spec = std::move(spec), settle = options_.settle](Transaction& transaction) {
-                    return BeginIntent(transaction, settle, spec);
-                  }));
+    return Intend(clock_.Boot(), writer_.Run<Token>([this, spec = std::move(spec)](Transaction& transaction) {
+      return BeginIntent(transaction, rules(), spec);
+    }));
   }
 
   Task<absl::StatusOr<Token>> Activate(TokenId id, MadeUpstream made, WallTime expire_time) override {
@@ -131,9 +138,9 @@ class SqliteLedger final : public Ledger {
   Task<absl::Status> CheckQuota(std::string owner, std::string role, QuotaLimits limits,
                                 std::optional<TokenId> gives_way) override {
     return StatusOf(
-        reader_.Run<Token>([owner = std::move(owner), role = std::move(role), limits, gives_way = std::move(gives_way),
-                            settle = options_.settle](Transaction& transaction) -> absl::StatusOr<Token> {
-          const absl::Status room = CheckRoom(transaction, settle, owner, role, limits, gives_way);
+        reader_.Run<Token>([this, owner = std::move(owner), role = std::move(role), limits,
+                            gives_way = std::move(gives_way)](Transaction& transaction) -> absl::StatusOr<Token> {
+          const absl::Status room = CheckRoom(transaction, rules(), owner, role, limits, gives_way);
           if (!room.ok()) return room;
           return Token();
         }));
@@ -145,8 +152,10 @@ class SqliteLedger final : public Ledger {
   }
 
   Task<absl::StatusOr<TokenList>> List(ListQuery query) override {
-    return reader_.Run<TokenList>(
-        [query = std::move(query)](Transaction& transaction) { return ListRows(transaction, query); });
+    std::string caller = query.caller;
+    return scanner_.Run<TokenList>(
+        [query = std::move(query)](Transaction& transaction) { return ListRows(transaction, query); },
+        std::move(caller));
   }
 
   Task<absl::StatusOr<std::optional<RequestRecord>>> FindRequest(std::string caller, RequestKey key) override {
@@ -157,7 +166,7 @@ class SqliteLedger final : public Ledger {
   }
 
   Task<absl::StatusOr<Counts>> Count() override {
-    return reader_.Run<Counts>([](Transaction& transaction) { return CountRows(transaction); });
+    return scanner_.Run<Counts>([](Transaction& transaction) { return CountRows(transaction); });
   }
 
   Task<absl::StatusOr<std::vector<std::int64_t>>> ActiveAmong(std::string instance,
@@ -169,13 +178,13 @@ class SqliteLedger final : public Ledger {
   }
 
   Task<absl::StatusOr<std::vector<TokenRecord>>> ListUnseen(WallTime since, int skip, int limit) override {
-    return reader_.Run<std::vector<TokenRecord>>(
+    return scanner_.Run<std::vector<TokenRecord>>(
         [since, skip, limit](Transaction& transaction) { return ListUnseenRows(transaction, since, skip, limit); });
   }
 
   Task<absl::StatusOr<std::vector<ResolvedTarget>>> ActiveTargets(std::optional<ResolvedTarget> after,
                                                                   int limit) override {
-    return reader_.Run<std::vector<ResolvedTarget>>([after = std::move(after), limit](Transaction& transaction) {
+    return scanner_.Run<std::vector<ResolvedTarget>>([after = std::move(after), limit](Transaction& transaction) {
       return ListActiveTargets(transaction, after, limit);
     });
   }
@@ -183,12 +192,14 @@ class SqliteLedger final : public Ledger {
   bool UpstreamRestored() const override { return restore_watch_->restored(); }
 
   Task<absl::StatusOr<std::vector<AuditRecord>>> ReadAudit(AuditQuery query) override {
-    return reader_.Run<std::vector<AuditRecord>>(
-        [query = std::move(query)](Transaction& transaction) { return ReadAuditPage(transaction.db, query); });
+    std::string caller = query.caller;
+    return scanner_.Run<std::vector<AuditRecord>>(
+        [query = std::move(query)](Transaction& transaction) { return ReadAuditPage(transaction.db, query); },
+        std::move(caller));
   }
 
   Task<absl::StatusOr<std::vector<TokenRecord>>> ClaimDue(int limit) override {
-    if (refusals_.HasDue(clock_.Now())) WriteRefusals(/*last=*/false);
+    if (refusals_.HasDue(clock_.Boot())) WriteRefusals(/*last=*/false);
     return writer_.Run<std::vector<TokenRecord>>(
         [limit](Transaction& transaction) { return ClaimDueRows(transaction, limit); });
   }
@@ -197,8 +208,24 @@ class SqliteLedger final : public Ledger {
     return reader_.Run<std::optional<WallTime>>([](Transaction& transaction) { return NextDueTime(transaction); });
   }
 
+  Task<absl::StatusOr<DueList>> ListDue(std::optional<DuePosition> after, int limit) override {
+    return reader_.Run<DueList>(
+        [after = std::move(after), limit](Transaction& transaction) { return ListDueRows(transaction, after, limit); });
+  }
+
+  Task<absl::Status> BoundWaits() override {
+    return StatusOf(writer_.Run<Token>([this](Transaction& transaction) -> absl::StatusOr<Token> {
+      const absl::Status bounded = BoundWaitingRows(transaction, options_.settle);
+      if (!bounded.ok()) return bounded;
+      const absl::StatusOr<std::int64_t> newest = NewestRow(transaction.db);
+      if (!newest.ok()) return newest.status();
+      untimely_row_ = *newest;
+      return Token();
+    }));
+  }
+
   void NoteRefusal(Refusal refusal) override {
-    if (refusals_.Note(refusal, clock_.Now())) WriteRefusals(/*last=*/false);
+    if (refusals_.Note(refusal, {clock_.Now(), clock_.Boot()})) WriteRefusals(/*last=*/false);
   }
 
  private:
@@ -213,11 +240,13 @@ class SqliteLedger final : public Ledger {
     co_return token.status();
   }
 
+  QuotaRules rules() const { return {options_.settle, untimely_row_}; }
+
   void WriteRefusals(bool last) {
     auto events = std::make_shared<std::vector<AuditEvent>>();
     writer_.Post(
         [this, last, events](Transaction& transaction) -> absl::Status {
-          *events = refusals_.Take(transaction.now, last);
+          *events = refusals_.Take({transaction.now, transaction.boot}, last);
           for (const AuditEvent& event : *events) {
             const absl::Status written = transaction.chain->Append(transaction.db, event);
             if (!written.ok()) return written;
@@ -235,8 +264,10 @@ class SqliteLedger final : public Ledger {
   Random& random_;
   Refusals refusals_;
   const std::unique_ptr<RestoreWatch> restore_watch_;
+  std::atomic<std::int64_t> untimely_row_;  // See QuotaRules.
   Strand writer_;
   Strand reader_;
+  Strand scanner_;
 };
 
 // What SQLite says names no file.
@@ -245,12 +276,20 @@ absl::Status InFile(const std::string& path, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(path, ": ", status.message()));
 }
 
-// What was to be tried again later is tried now: the host's clock may have been set back since that time was written.
-absl::Status MakeRetriesDue(SqliteDb& db, WallTime now) {
-  absl::StatusOr<Statement> update =
-      db.Prepare("UPDATE tokens SET next_attempt_time = ?1 WHERE state = 'REVOKING' AND next_attempt_time > ?1");
-  if (!update.ok()) return update.status();
-  return update->Bind(1, now).Run();
+// The clock may have gone back since the last start. Returns the newest row of before, see QuotaRules, or 0 if it has
+// not.
+absl::StatusOr<std::int64_t> BoundWaitsAtStart(SqliteDb& db, const SqliteLedgerOptions& options, Clock& clock) {
+  Transaction transaction = {db, nullptr, clock.Now(), clock.Boot()};
+  absl::Status done = db.Execute("BEGIN IMMEDIATE");
+  if (done.ok()) done = BoundWaitingRows(transaction, options.settle);
+  if (done.ok()) done = db.Execute("COMMIT");
+  if (!done.ok()) {
+    if (db.InTransaction()) (void)db.Execute("ROLLBACK");
+    return done;
+  }
+  const absl::StatusOr<bool> went_back = HasEventsAfter(db, transaction.now);
+  if (!went_back.ok()) return went_back.status();
+  return *went_back ? NewestRow(db) : 0;
 }
 
 }  // namespace
@@ -271,15 +310,18 @@ absl::StatusOr<std::unique_ptr<Ledger>> OpenSqliteLedger(SqliteLedgerOptions opt
   if (!schema.ok()) return InFile(options.path, schema);
   const absl::Status begun = is_on_machine ? BeginRun(**writer, options.path) : absl::OkStatus();
   if (!begun.ok()) return InFile(options.path, begun);
-  const absl::Status due = MakeRetriesDue(**writer, clock.Now());
-  if (!due.ok()) return InFile(options.path, due);
+  const absl::StatusOr<std::int64_t> untimely_row = BoundWaitsAtStart(**writer, options, clock);
+  if (!untimely_row.ok()) return InFile(options.path, untimely_row.status());
   absl::StatusOr<std::unique_ptr<SqliteDb>> reader = SqliteDb::OpenReader(options.path, options.busy, options.vfs);
   if (!reader.ok()) return InFile(options.path, reader.status());
+  absl::StatusOr<std::unique_ptr<SqliteDb>> scanner = SqliteDb::OpenReader(options.path, options.busy, options.vfs);
+  if (!scanner.ok()) return InFile(options.path, scanner.status());
   auto watch = std::make_unique<RestoreWatch>();
   const absl::Status loaded = watch->Load(**reader, clock.Now());
   if (!loaded.ok()) return InFile(options.path, loaded);
   return std::make_unique<SqliteLedger>(std::move(options), *std::move(lock), *std::move(writer), *std::move(reader),
-                                        std::move(watch), executor, clock, random, metrics);
+                                        *std::move(scanner), std::move(watch), *untimely_row, executor, clock, random,
+                                        metrics);
 }
 
 }  // namespace tokenbroker

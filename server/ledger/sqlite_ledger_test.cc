@@ -18,6 +18,7 @@
 #include "server/ledger/audit_chain.h"
 #include "server/ledger/contract/ledger_contract.h"
 #include "server/ledger/lists.h"
+#include "server/ledger/quota.h"
 #include "server/ledger/sqlite_db.h"
 
 namespace tokenbroker {
@@ -35,6 +36,7 @@ class SqliteWorld final : public LedgerWorld {
     return OpenSqliteLedger({path_, "tb1", settle}, loop, loop, random, metrics);
   }
   absl::Status VerifyAudit() override { return VerifyChains(*Reader()); }
+  absl::Status VerifyQuotas() override { return VerifyOpenTokens(*Reader()); }
   std::vector<std::string> EventsOf(const TokenId& id) override {
     const std::unique_ptr<SqliteDb> db = Reader();
     absl::StatusOr<Statement> select = db->Prepare("SELECT kind FROM events WHERE token_id = ? ORDER BY time, seq");
@@ -56,6 +58,15 @@ INSTANTIATE_TEST_SUITE_P(Sqlite, LedgerContract,
                          [](const auto& info) { return info.param.name; });
 
 namespace {
+
+// What SQLite says it would do, line by line.
+std::vector<std::string> PlanOf(SqliteDb& db, std::string_view sql) {
+  absl::StatusOr<Statement> explain = db.Prepare("EXPLAIN QUERY PLAN " + std::string(sql));
+  EXPECT_TRUE(explain.ok()) << explain.status();
+  std::vector<std::string> lines;
+  while (explain.ok() && *explain->Step()) lines.push_back(explain->Text(3));
+  return lines;
+}
 
 class SqliteLedgerTest : public testing::Test {
  protected:
@@ -155,7 +166,8 @@ TEST_F(SqliteLedgerTest, ALedgerOfVersion1IsBroughtUp) {
   {
     const auto db = SqliteDb::OpenWriter(path_, seconds(1));
     ASSERT_TRUE(db.ok());
-    ASSERT_EQ((*db)->Execute("ALTER TABLE tokens DROP COLUMN owner_rule; ALTER TABLE tokens DROP COLUMN owner_captures;"
+    ASSERT_EQ((*db)->Execute("DROP TABLE quotas; DROP TABLE unknown_tokens; DROP TABLE passes;"
+                             "ALTER TABLE tokens DROP COLUMN owner_rule; ALTER TABLE tokens DROP COLUMN owner_captures;"
                              "UPDATE meta SET value = '1' WHERE key = 'schema'"),
               absl::OkStatus());
   }
@@ -173,14 +185,69 @@ TEST_F(SqliteLedgerTest, ALedgerOfVersion1IsBroughtUp) {
   }
 }
 
+// The counters are worked out from the rows, and go on from there.
+TEST_F(SqliteLedgerTest, ALedgerOfVersion2IsBroughtUp) {
+  std::vector<TokenId> ids;
+  {
+    const auto ledger = Open();
+    ASSERT_TRUE(ledger.ok()) << ledger.status();
+    for (int i = 0; i < 5; ++i) {
+      IntentSpec spec = Spec();
+      spec.grounds.role = i < 3 ? "builders" : "readers";
+      ids.push_back(spec.token.id);
+      ASSERT_TRUE(loop_.Finish((*ledger)->Begin(std::move(spec))).ok());
+    }
+    ASSERT_EQ(loop_.Finish((*ledger)->Abandon(ids[0], "rejected")), absl::OkStatus());
+  }
+  {
+    const auto db = SqliteDb::OpenWriter(path_, seconds(1));
+    ASSERT_EQ((*db)->Execute("DROP TABLE quotas; DROP TABLE unknown_tokens; DROP TABLE passes;"
+                             "UPDATE meta SET value = '2' WHERE key = 'schema'"),
+              absl::OkStatus());
+  }
+  for (int start = 0; start < 2; ++start) {
+    const auto ledger = Open();
+    ASSERT_TRUE(ledger.ok()) << ledger.status();
+    EXPECT_EQ(VerifyOpenTokens(**SqliteDb::OpenReader(path_, seconds(1))), absl::OkStatus());
+    const QuotaLimits two = {2, 0};
+    EXPECT_EQ(ReasonOf(loop_.Finish((*ledger)->CheckQuota("ci", "builders", two, std::nullopt))), "QUOTA_EXCEEDED");
+    EXPECT_EQ(loop_.Finish((*ledger)->CheckQuota("ci", "builders", {3, 0}, std::nullopt)), absl::OkStatus());
+  }
+}
+
+// The check itself: a counter that is wrong, missing, or of nobody.
+TEST_F(SqliteLedgerTest, AWrongCounterIsNamed) {
+  {
+    const auto ledger = Open();
+    ASSERT_TRUE(loop_.Finish((*ledger)->Begin(Spec())).ok());
+  }
+  const auto db = SqliteDb::OpenWriter(path_, seconds(1));
+  ASSERT_EQ(VerifyOpenTokens(**db), absl::OkStatus());
+  for (const char* damage :
+       {"UPDATE quotas SET open_tokens = 2", "DELETE FROM quotas", "INSERT INTO quotas VALUES ('nobody', '', 1)"}) {
+    ASSERT_EQ((*db)->Execute("BEGIN IMMEDIATE"), absl::OkStatus());
+    ASSERT_EQ((*db)->Execute(damage), absl::OkStatus());
+    EXPECT_EQ(VerifyOpenTokens(**db).code(), absl::StatusCode::kDataLoss) << damage;
+    ASSERT_EQ((*db)->Execute("ROLLBACK"), absl::OkStatus());
+  }
+}
+
+// A create reads a counter, however many tokens its caller has.
+TEST_F(SqliteLedgerTest, AQuotaReadsNoRowOfTheCallers) {
+  ASSERT_TRUE(Open().ok());
+  const auto db = *SqliteDb::OpenReader(path_, seconds(1));
+  EXPECT_EQ(PlanOf(*db, "SELECT open_tokens FROM quotas WHERE owner = ? AND role = ?"),
+            std::vector<std::string>{"SEARCH quotas USING PRIMARY KEY (owner=? AND role=?)"});
+}
+
 TEST_F(SqliteLedgerTest, RefusesANewerSchema) {
   ASSERT_TRUE(Open().ok());
   {
     const auto db = SqliteDb::OpenWriter(path_, seconds(1));
-    ASSERT_TRUE((*db)->Execute("UPDATE meta SET value = '3' WHERE key = 'schema'").ok());
+    ASSERT_TRUE((*db)->Execute("UPDATE meta SET value = '4' WHERE key = 'schema'").ok());
   }
   const absl::Status newer = Open().status();
-  EXPECT_NE(std::string(newer.message()).find("schema version 3"), std::string::npos) << newer;
+  EXPECT_NE(std::string(newer.message()).find("schema version 4"), std::string::npos) << newer;
 }
 
 // What was durable when the process died is there for the next: its files are copied as they are, without a close.
@@ -263,15 +330,6 @@ TEST_F(SqliteLedgerTest, ADamagedAuditIsNamedAtItsFirstBadRecord) {
   ASSERT_TRUE((*db)->Execute("UPDATE events SET caller = 'nobody' WHERE seq = 2").ok());
   const absl::Status broken = VerifyChains(**db);
   EXPECT_NE(std::string(broken.message()).find("record 2"), std::string::npos) << broken;
-}
-
-// What SQLite says it would do, line by line.
-std::vector<std::string> PlanOf(SqliteDb& db, std::string_view sql) {
-  absl::StatusOr<Statement> explain = db.Prepare("EXPLAIN QUERY PLAN " + std::string(sql));
-  EXPECT_TRUE(explain.ok()) << explain.status();
-  std::vector<std::string> lines;
-  while (explain.ok() && *explain->Step()) lines.push_back(explain->Text(3));
-  return lines;
 }
 
 // No single term and no order makes SQLite read more than a range of one index, or sort.

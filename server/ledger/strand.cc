@@ -83,10 +83,25 @@ void Strand::PostBatch() {
 }
 
 std::vector<std::unique_ptr<Strand::Job>> Strand::TakeBatch() {
+  if (how_.kind == Kind::kScanner) return TakeTurn();
   const auto size = static_cast<std::ptrdiff_t>(std::min(waiting_.size(), kBatchMax));
   std::vector<std::unique_ptr<Job>> batch(std::move_iterator(waiting_.begin()),
                                           std::move_iterator(waiting_.begin() + size));
   waiting_.erase(waiting_.begin(), waiting_.begin() + size);
+  return batch;
+}
+
+std::vector<std::unique_ptr<Strand::Job>> Strand::TakeTurn() {
+  std::vector<std::unique_ptr<Job>> batch;
+  if (waiting_.empty()) return batch;
+  const auto key = [this](const std::unique_ptr<Job>& job) {
+    return std::pair<bool, const std::string&>(job->caller <= last_caller_, job->caller);
+  };
+  const auto next = std::min_element(waiting_.begin(), waiting_.end(),
+                                     [&key](const auto& a, const auto& b) { return key(a) < key(b); });
+  last_caller_ = (*next)->caller;
+  batch.push_back(std::move(*next));
+  waiting_.erase(next);
   return batch;
 }
 
@@ -111,7 +126,7 @@ void Strand::RunBatch(std::vector<std::unique_ptr<Job>>& batch) {
   absl::Status end = RunSql(*db_, how_.kind == Kind::kWriter ? "BEGIN IMMEDIATE" : "BEGIN");
   if (!end.ok()) RefuseWaiting(end);
   if (end.ok()) {
-    Transaction transaction = {*db_, chain_.get(), clock_.Now()};
+    Transaction transaction = {*db_, chain_.get(), clock_.Now(), clock_.Boot()};
     for (std::unique_ptr<Job>& job : batch) {
       // SQLite undoes a whole transaction by itself when the disk is full or fails.
       if (!db_->InTransaction()) break;

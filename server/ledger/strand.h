@@ -1,11 +1,13 @@
 #pragma once
 // A thread that owns one connection to the ledger's file, and what runs on it. The writer packs what waits into one
-// transaction with a savepoint for each operation, so that they share one wait for the disk; the reader runs one
-// operation after the other in snapshots of their own.
+// transaction with a savepoint for each operation, so that they share one wait for the disk. The reader runs short
+// reads, what waits in one snapshot. The scanner runs lists and whatever else may take long, one at a time, each in a
+// snapshot of its own, in turn between callers.
 
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -28,12 +30,13 @@ struct Transaction {
   SqliteDb& db;
   AuditChain* chain;  // Null for readers.
   WallTime now;       // One for the whole batch: what happens together has one time.
+  BootTime boot;      // The same instant.
 };
 
 // Thread-safe.
 class Strand {
  public:
-  enum class Kind { kWriter, kReader };
+  enum class Kind { kWriter, kReader, kScanner };
   struct How {
     Kind kind;
     // No thread of its own: the executor runs the batches, and waits meanwhile. For simulations.
@@ -48,9 +51,11 @@ class Strand {
 
   // Runs `operation` inside a transaction and answers once that is durable. If the operation fails, what it did is
   // undone, and only that. A commit that fails answers UNAVAILABLE, after it was made sure that it really did.
+  // `caller`: whose turn it takes on a scanner.
   template <typename T>
-  Task<absl::StatusOr<T>> Run(absl::AnyInvocable<absl::StatusOr<T>(Transaction&)> operation) {
+  Task<absl::StatusOr<T>> Run(absl::AnyInvocable<absl::StatusOr<T>(Transaction&)> operation, std::string caller = "") {
     auto job = std::make_unique<TypedJob<T>>(std::move(operation));
+    job->caller = std::move(caller);
     Later<absl::StatusOr<T>> later(executor_, [this, &job](typename Later<absl::StatusOr<T>>::Done done) {
       job->done = std::move(done);
       Enqueue(std::move(job));
@@ -69,6 +74,7 @@ class Strand {
     // Called once, after the transaction: `end` is not OK if what Do did was not kept.
     virtual void Finish(const absl::Status& end) = 0;
     absl::Status result;
+    std::string caller;
   };
   template <typename T>
   struct TypedJob final : Job {
@@ -95,6 +101,8 @@ class Strand {
   void PostBatch();
   // Takes the next batch; empty if nothing waits.
   std::vector<std::unique_ptr<Job>> TakeBatch();
+  // The oldest of the caller that comes after the last one in the order of names, which begins anew at its end.
+  std::vector<std::unique_ptr<Job>> TakeTurn();
   void RunBatch(std::vector<std::unique_ptr<Job>>& batch);
   void RefuseWaiting(const absl::Status& why);
   absl::Status Commit();
@@ -111,6 +119,7 @@ class Strand {
   std::mutex mutex_;
   std::condition_variable more_;
   std::vector<std::unique_ptr<Job>> waiting_;
+  std::string last_caller_;  // TakeTurn.
   bool stop_ = false;
   // PostBatch: the executor will come for what waits, unless the strand has ended before.
   bool posted_ = false;

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/base/json_writer.h"
+#include "server/ledger/quota.h"
 #include "server/ledger/restores.h"
 #include "server/ledger/token_terms.h"
 
@@ -66,6 +67,7 @@ TokenState RowState(const TokenRecord& record) { return record.pending ? TokenSt
 }  // namespace
 
 std::string_view TokenColumns() { return kColumns; }
+int TokenColumnCount() { return static_cast<int>(std::count(kColumns.begin(), kColumns.end(), ',')) + 1; }
 
 TokenRecord ReadRow(const Statement& row) {
   TokenRecord record;
@@ -162,7 +164,9 @@ absl::Status InsertToken(SqliteDb& db, const TokenRecord& record) {
       .Bind(25, JoinLabels(token.owner_captures));
   const absl::Status inserted = insert->Run();
   if (!inserted.ok()) return inserted;
-  return WriteTerms(db, token, db.LastRow());
+  const absl::Status written = WriteTerms(db, token, db.LastRow());
+  if (!written.ok() || IsClosed(RowState(record))) return written;
+  return ChangeOpenTokens(db, token.owner, record.role, 1);
 }
 
 absl::StatusOr<TokenRecord> Apply(Transaction& transaction, const TokenRecord& before, Change change) {
@@ -213,6 +217,9 @@ absl::StatusOr<TokenRecord> Apply(Transaction& transaction, const TokenRecord& b
   if (IsClosed(RowState(before)) != IsClosed(token.state)) {
     const absl::Status moved = MoveTerms(transaction.db, token, IsClosed(token.state));
     if (!moved.ok()) return moved;
+    const absl::Status counted =
+        ChangeOpenTokens(transaction.db, token.owner, after.role, IsClosed(token.state) ? -1 : 1);
+    if (!counted.ok()) return counted;
   }
 
   JsonWriter body;

@@ -15,6 +15,7 @@ namespace tokenbroker {
 
 // The columns that ReadRow expects, in its order.
 std::string_view TokenColumns();
+int TokenColumnCount();
 TokenRecord ReadRow(const Statement& row);
 
 // NOT_FOUND without a reason if there is none.

@@ -140,6 +140,9 @@ struct Metrics::Families {
           .Add({}, kLag);
   Family<Counter>& revocation_attempts =
       CounterFamily("tokenbroker_revocation_attempts_total", "Attempts to prove a token dead, by outcome.");
+  Family<Counter>& unrecorded_deletions =
+      CounterFamily("tokenbroker_unrecorded_deletions_total",
+                    "Deletions of due tokens at GitLab while the ledger could not be written, by outcome.");
   Family<Counter>& looks =
       CounterFamily("tokenbroker_looks_total", "Looks for what a lost answer left at GitLab, by outcome.");
   Counter& late_orphans = CounterFamily("tokenbroker_late_orphans_total",
@@ -284,6 +287,10 @@ void Metrics::RevocationProved(Duration lag) { families_->revocation_lag.Observe
 
 void Metrics::RevocationAttempted(std::string_view outcome) {
   families_->revocation_attempts.Add({{"outcome", Known(kAttempts, outcome)}}).Increment();
+}
+
+void Metrics::DeletedUnrecorded(bool deleted) {
+  families_->unrecorded_deletions.Add({{"outcome", deleted ? "deleted" : "failed"}}).Increment();
 }
 
 void Metrics::Looked(std::string_view outcome) {

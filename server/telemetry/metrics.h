@@ -51,6 +51,9 @@ class Metrics {
   void RevocationProved(Duration lag);
   // tokenbroker_revocation_attempts_total{outcome}: proved, retry, parked
   void RevocationAttempted(std::string_view outcome);
+  // tokenbroker_unrecorded_deletions_total{outcome}: deleted, failed: of due tokens while the ledger could not be
+  // written.
+  void DeletedUnrecorded(bool deleted);
   // tokenbroker_looks_total{outcome}: nothing, found, failed; tokenbroker_late_orphans_total
   void Looked(std::string_view outcome);
   void LateOrphan();

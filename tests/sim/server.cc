@@ -166,7 +166,9 @@ bool Server::Start() {
   broker_ = std::make_unique<Broker>(parts, std::move(broker_options));
   if (agreed_clock_ != nullptr) {
     agreed_clock_->Start([this] { return ConfirmingUpstreamNow(upstream_->Time(), process_->Boot()); },
-                         [](Duration, bool) {});
+                         [this](Duration, Duration followed) {
+                           if (followed < Duration(0)) broker_->ClockWentBack();
+                         });
   }
   broker_->StartLifecycle();
   return true;

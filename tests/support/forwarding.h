@@ -80,6 +80,10 @@ class ForwardingLedger : public Ledger {
   }
   Task<absl::StatusOr<std::vector<TokenRecord>>> ClaimDue(int limit) override { return real_->ClaimDue(limit); }
   Task<absl::StatusOr<std::optional<WallTime>>> NextDue() override { return real_->NextDue(); }
+  Task<absl::StatusOr<DueList>> ListDue(std::optional<DuePosition> after, int limit) override {
+    return real_->ListDue(std::move(after), limit);
+  }
+  Task<absl::Status> BoundWaits() override { return real_->BoundWaits(); }
   void NoteRefusal(Refusal refusal) override { real_->NoteRefusal(std::move(refusal)); }
 
  protected:

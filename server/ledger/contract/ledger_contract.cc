@@ -14,11 +14,12 @@ void LedgerContract::SetUp() {
   Reopen();
 }
 
-// Whatever a test did, the audit must be whole after it.
+// Whatever a test did, the audit must be whole after it, and the counters right.
 void LedgerContract::TearDown() {
   ledger_.reset();
   const absl::Status audit = world_->VerifyAudit();
   EXPECT_TRUE(audit.ok()) << audit;
+  EXPECT_EQ(world_->VerifyQuotas(), absl::OkStatus());
 }
 
 void LedgerContract::Reopen() {

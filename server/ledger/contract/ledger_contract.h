@@ -27,6 +27,8 @@ class LedgerWorld {
                                                        Duration settle) = 0;
   // OK if the audit's chains are whole.
   virtual absl::Status VerifyAudit() = 0;
+  // OK if each counter of open tokens is their number.
+  virtual absl::Status VerifyQuotas() = 0;
   // Kinds of the events about a token, in order.
   virtual std::vector<std::string> EventsOf(const TokenId& id) = 0;
 };

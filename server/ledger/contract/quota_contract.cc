@@ -1,5 +1,6 @@
 // Quotas, counted where a token is written: what takes a place, what does not, and what a refusal says.
 
+#include <random>
 #include <utility>
 
 #include "server/base/error.h"
@@ -122,6 +123,45 @@ TEST_P(LedgerContract, AttemptsOfTheLastMinuteCountWhateverBecameOfThem) {
   EXPECT_EQ(Wait(ledger_->Begin(Under(Spec(), "ci", kThreeAMinute))).status(), absl::OkStatus());
   // The next one has to wait for the second attempt's minute.
   EXPECT_EQ(ReasonOf(Wait(ledger_->Begin(Under(Spec(), "ci", kThreeAMinute))).status()), "RATE_EXCEEDED");
+}
+
+// What was made before the clock went back counts neither at once nor when its minutes come a second time.
+TEST_P(LedgerContract, AfterAStepBackOnlyWhatIsMadeSinceCountsForTheRate) {
+  const auto make = [this] { return Wait(ledger_->Begin(Under(Spec(), "ci", kThreeAMinute))).status(); };
+  const auto full_minute = [&] {
+    for (int i = 0; i < 3; ++i) {
+      ASSERT_EQ(make(), absl::OkStatus());
+      loop_.Advance(seconds(20));
+    }
+  };
+  for (int i = 0; i < 10; ++i) full_minute();
+  loop_.StepWall(-minutes(8));
+  ASSERT_EQ(Wait(ledger_->BoundWaits()), absl::OkStatus());
+  for (int i = 0; i < 4; ++i) full_minute();
+  // The same after a start that finds the clock set back.
+  loop_.StepWall(-minutes(3));
+  Reopen();
+  for (int i = 0; i < 4; ++i) full_minute();
+  ASSERT_EQ(make(), absl::OkStatus());
+  EXPECT_EQ(ReasonOf(make()), "RATE_EXCEEDED");
+}
+
+// Whatever becomes of tokens, in whatever order, the counters are their number: TearDown compares as well.
+TEST_P(LedgerContract, CountersAreTheNumberOfOpenTokensAfterAnyTransitions) {
+  std::mt19937 dice(11);
+  std::vector<TokenId> ids;
+  for (int step = 0; step < 400; ++step) {
+    if (ids.size() < 12 || dice() % 4 == 0) {
+      IntentSpec spec = Spec(dice() % 2 == 0 ? "ci" : "build");
+      spec.grounds.role = dice() % 2 == 0 ? "makers" : "";
+      ids.push_back(Begin(std::move(spec)).id);
+      continue;
+    }
+    const std::size_t verb = dice() % 12;
+    const TokenId id = ids[dice() % ids.size()];
+    ASSERT_EQ(Try(verb, id), absl::OkStatus());
+    ASSERT_EQ(world_->VerifyQuotas(), absl::OkStatus()) << "verb " << verb << " on " << Shown(id);
+  }
 }
 
 TEST_P(LedgerContract, QuotasOutliveARestart) {

@@ -112,6 +112,34 @@ TEST_P(LedgerContract, ABacklogOfOneHoldsUpNobody) {
   EXPECT_EQ(Claim(4), (std::vector<TokenId>{busy[0], quiet, calm, busy[1]}));
 }
 
+TEST_P(LedgerContract, WhatIsDueIsListedWithoutAClaim) {
+  std::vector<TokenId> expected;
+  for (int i = 0; i < 5; ++i) expected.push_back(RevokingRow(RevokeReason::kRequested, i % 2 == 0 ? "ci" : "build"));
+  const TokenId expiring = ActiveRow("ci", minutes(2));
+  (void)ActiveRow("ci", hours(2));  // Not due.
+  (void)PendingRow();               // A sweep is no deletion.
+  const TokenId other = RevokingRow(RevokeReason::kPolicy);
+  loop_.Advance(minutes(3));
+  expected.insert(expected.end(), {expiring, other});
+  for (int round = 0; round < 2; ++round) {
+    std::vector<TokenId> listed;
+    std::optional<DuePosition> after;
+    do {
+      const absl::StatusOr<DueList> page = Wait(ledger_->ListDue(after, 2));
+      ASSERT_EQ(page.status(), absl::OkStatus());
+      EXPECT_LE(page->rows.size(), 2U);
+      for (const TokenRecord& row : page->rows) listed.push_back(row.token.id);
+      after = page->next;
+    } while (after.has_value());
+    std::sort(listed.begin(), listed.begin() + 5);  // All of one instant.
+    std::sort(expected.begin(), expected.begin() + 5);
+    EXPECT_EQ(listed, expected);
+  }
+  EXPECT_EQ(Shown(expiring), "ACTIVE");
+  EXPECT_EQ(Claim().size(), 8U);  // With the sweep.
+  EXPECT_TRUE(Wait(ledger_->ListDue(std::nullopt, 10))->rows.empty());
+}
+
 // A row as the order sees it.
 struct DueRow {
   int rank = 0;  // Of what is to be done: a wish, expiry, another deletion, a look.
