@@ -15,6 +15,10 @@ constexpr std::array<std::string_view, 12> kMonths = {"Jan", "Feb", "Mar", "Apr"
                                                       "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 constexpr std::array<std::string_view, 7> kWeekdays = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
 
+// The bounds of google.protobuf.Timestamp: what is outside cannot be shown to anybody.
+constexpr WallTime kMinTimestamp(seconds(-62'135'596'800));                // 0001-01-01T00:00:00Z
+constexpr WallTime kMaxTimestamp(seconds(253'402'300'800) - Duration(1));  // The end of 9999.
+
 // Reads exactly `digits` decimal digits off the front.
 std::optional<int> TakeNumber(std::string_view& text, std::size_t digits) {
   if (text.size() < digits) return std::nullopt;
@@ -141,7 +145,9 @@ std::optional<WallTime> ParseRfc3339(std::string_view text) {
     if (behind) offset = -offset;
   }
   if (!text.empty()) return std::nullopt;
-  return MidnightOf(*date) + *clock + Duration(micros) - offset;
+  const WallTime time = MidnightOf(*date) + *clock + Duration(micros) - offset;
+  if (time < kMinTimestamp || time > kMaxTimestamp) return std::nullopt;
+  return time;
 }
 
 std::optional<WallTime> ParseHttpDate(std::string_view text) {

@@ -32,6 +32,19 @@ TEST(TimeTextTest, Rfc3339WithOffsetsAndFractions) {
   }
 }
 
+// google.protobuf.Timestamp has no other.
+TEST(TimeTextTest, Rfc3339OfTheYears1To9999) {
+  for (const char* text : {"0001-01-01T00:00:00Z", "0001-01-01T02:00:00+02:00", "9999-12-31T23:59:59.999999Z",
+                           "9999-12-31T22:59:59-01:00"}) {
+    EXPECT_TRUE(ParseRfc3339(text).has_value()) << text;
+  }
+  EXPECT_EQ(FormatRfc3339(*ParseRfc3339("0001-01-01T00:00:00Z")), "0001-01-01T00:00:00Z");
+  for (const char* text :
+       {"0000-01-01T00:00:00Z", "0000-12-31T23:59:59Z", "0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01"}) {
+    EXPECT_FALSE(ParseRfc3339(text).has_value()) << text;
+  }
+}
+
 TEST(TimeTextTest, HttpDates) {
   const WallTime time = *ParseHttpDate("Wed, 17 Jun 2026 08:34:45 GMT");
   EXPECT_EQ(FormatRfc3339(time), "2026-06-17T08:34:45Z");

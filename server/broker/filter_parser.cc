@@ -236,14 +236,15 @@ class Reader {
   }
 
   std::optional<TokenTerm> MakeState(const Word& value, bool negated) {
-    std::string_view name = value.text;
+    const std::string upper = absl::AsciiStrToUpper(value.text);
+    std::string_view name = upper;
     if (name.starts_with(kStatePrefix)) name.remove_prefix(kStatePrefix.size());
     const std::optional<TokenState> state = ParseTokenState(name);
     if (state.has_value()) return StateTerm{*state, negated};
     std::vector<std::string_view> names;
     names.reserve(kStates.size());
     for (const TokenState each : kStates) names.push_back(NameOf(each));
-    const std::string_view near = NearestWord(names, absl::AsciiStrToUpper({name.data(), name.size()}));
+    const std::string_view near = NearestWord(names, name);
     return Fail(value.at, "unknown state " + Quoted(value.text) +
                               (near.empty() ? "; the states are " + OneOf(names) : DidYouMean(near)));
   }
@@ -251,7 +252,8 @@ class Reader {
   std::optional<TokenTerm> MakeTime(TimeField field, std::string_view op, const Word& value) {
     const std::optional<WallTime> time = ParseRfc3339(value.text);
     if (!time.has_value()) {
-      return Fail(value.at, Quoted(value.text) + " is not a time as RFC 3339 has it: \"2026-11-25T06:53:14Z\"");
+      return Fail(value.at, Quoted(value.text) +
+                                " is not a time as RFC 3339 has it, of the years 1 to 9999: \"2026-11-25T06:53:14Z\"");
     }
     TimeTerm term;
     term.field = field;
@@ -269,19 +271,24 @@ class Reader {
 
   std::optional<TokenTerm> MakeTarget(const Word& value) {
     constexpr char kForm[] =
-        "a target is \"user:42\", \"project:group/name\", \"group:path\" or \"service_account:group/path:name\"; "
-        "ids and paths will both do";
+        "a target is \"user:42\", \"project:group/name\", \"group:path\" or \"service_account:group/path:name\", with "
+        "\"INSTANCE/\" before it for those of one GitLab instance; ids and paths will both do";
     const std::size_t colon = value.text.find(':');
-    const std::string_view word = std::string_view(value.text).substr(0, colon);
+    if (colon == std::string::npos || colon + 1 == value.text.size()) return Fail(value.at, kForm);
+    std::string_view word = std::string_view(value.text).substr(0, colon);
+    std::string instance;
+    if (const std::size_t slash = word.find('/'); slash != std::string_view::npos) {
+      instance = word.substr(0, slash);
+      word.remove_prefix(slash + 1);
+      if (instance.empty()) return Fail(value.at, kForm);
+    }
     const std::optional<TargetKind> kind = ParseTargetKind(word);
-    if (colon == std::string::npos) return Fail(value.at, kForm);
     if (!kind.has_value()) {
       const std::string_view near = NearestWord(kKinds, word);
       return Fail(value.at,
                   "unknown kind " + Quoted(word) + (near.empty() ? "; " + std::string(kForm) : DidYouMean(near)));
     }
-    if (colon + 1 == value.text.size()) return Fail(value.at, kForm);
-    return TargetTerm{{"", *kind, value.text.substr(colon + 1)}};
+    return TargetTerm{{std::move(instance), *kind, value.text.substr(colon + 1)}};
   }
 
   const std::string_view text_;

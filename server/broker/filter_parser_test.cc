@@ -44,6 +44,8 @@ TEST(FilterParserTest, States) {
   EXPECT_FALSE(Only<StateTerm>("state=ACTIVE").negated);
   EXPECT_EQ(Only<StateTerm>(" state != \"TOKEN_STATE_REVOKED\" ").state, TokenState::kRevoked);
   EXPECT_TRUE(Only<StateTerm>("state!=REVOKED").negated);
+  EXPECT_EQ(Only<StateTerm>("state=active").state, TokenState::kActive);
+  EXPECT_EQ(Only<StateTerm>("state=token_state_Revoking").state, TokenState::kRevoking);
 }
 
 TEST(FilterParserTest, Targets) {
@@ -52,6 +54,12 @@ TEST(FilterParserTest, Targets) {
   EXPECT_EQ(user.id(), 42);
   EXPECT_EQ(Only<TargetTerm>("target = \"project:acme/payments\"").target.ref, "acme/payments");
   EXPECT_EQ(Only<TargetTerm>("target='service_account:acme/x:bot'").target.ref, "acme/x:bot");
+  EXPECT_EQ(user.instance, "");
+  // As tables show it.
+  const Target elsewhere = Only<TargetTerm>("target=main/project:acme/payments").target;
+  EXPECT_EQ(elsewhere.instance, "main");
+  EXPECT_EQ(elsewhere.kind, TargetKind::kProject);
+  EXPECT_EQ(elsewhere.ref, "acme/payments");
 }
 
 TEST(FilterParserTest, ScopesLabelsAndOwners) {
@@ -105,7 +113,7 @@ TEST(FilterParserTest, AnErrorSaysWhereAndWhat) {
       {"State=ACTIVE", "at character 1:", "did you mean \"state\"?"},
       {"colour=red", "at character 1:", "the fields are state, target, scopes, labels, owner"},
       {"state=ACTVE", "at character 7:", "did you mean \"ACTIVE\"?"},
-      {"state=active", "at character 7:", "did you mean \"ACTIVE\"?"},
+      {"state=activ", "at character 7:", "did you mean \"ACTIVE\"?"},
       {"state=x", "at character 7:", "the states are PENDING, ACTIVE"},
       {"labels.ä=\"x\" AND stat=X", "at character 18:", "did you mean \"state\"?"},
       {"owner=ci AND scopes:read_apy", "at character 21:", "did you mean \"read_api\"?"},
@@ -129,6 +137,11 @@ TEST(FilterParserTest, AnErrorSaysWhereAndWhat) {
       {"owner=callers/", "at character 7:", "callers/NAME"},
       {"owner.x=ci", "at character 6:", "only labels.KEY"},
       {"target=42", "at character 8:", "a target is"},
+      {"target=/user:2", "at character 8:", "a target is"},
+      {"target=main/usr:2", "at character 8:", "did you mean \"user\"?"},
+      {"target=a/b/user:2", "at character 8:", "unknown kind \"b/user\""},
+      {"create_time>0000-01-01T00:00:00Z", "at character 13:", "of the years 1 to 9999"},
+      {"expire_time<=9999-12-31T23:59:59-01:00", "at character 14:", "of the years 1 to 9999"},
       {"target=project:", "at character 8:", "a target is"},
       {"target=projct:a/b", "at character 8:", "did you mean \"project\"?"},
       {"expire_time<tomorrow", "at character 13:", "RFC 3339"},

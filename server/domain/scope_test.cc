@@ -89,6 +89,11 @@ TEST(ScopeTest, NearestScope) {
   EXPECT_EQ(NearestScope("read-repository"), "read_repository");
   EXPECT_EQ(NearestScope("apis"), "api");
   EXPECT_EQ(NearestScope("write_regstry"), "write_registry");
+  // What was left unfinished, before what is as long.
+  EXPECT_EQ(NearestScope("read_repo"), "read_repository");
+  EXPECT_EQ(NearestScope("read_reg"), "read_registry");
+  EXPECT_EQ(NearestScope("write_repo"), "write_repository");
+  EXPECT_EQ(NearestScope("self"), "self_rotate");
   EXPECT_EQ(NearestScope("openid_connect_everything"), "");
   EXPECT_EQ(NearestScope(std::string(65, 'a')), "");
 }
