@@ -6,6 +6,7 @@
 
 #include <utility>
 
+#include "client/broker_address.h"
 #include "server/base/error.h"
 #include "server/base/time_text.h"
 
@@ -37,9 +38,8 @@ absl::Status BadOption(const char* option, const std::string& message) {
 
 absl::Status CheckAddress(const std::string& address) {
   if (address.empty()) return BadOption("address", "no address of a broker is given");
-  if (address.starts_with("http://") || address.starts_with("https://")) {
-    return BadOption("address", "the broker's address is written host:port, without http:// or https://: " + address);
-  }
+  const std::string rule = BrokenAddressRule(address);
+  if (!rule.empty()) return BadOption("address", "the broker's address '" + address + "' is invalid: " + rule);
   return absl::OkStatus();
 }
 

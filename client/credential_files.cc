@@ -1,38 +1,24 @@
 #include "client/credential_files.h"
 
 #include <fcntl.h>
-#include <openssl/bio.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <ctime>
-#include <memory>
+#include <optional>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "server/base/error.h"
+#include "server/base/pem.h"
 
 namespace tokenbroker {
 namespace {
 
 constexpr std::size_t kMaxFileSize = std::size_t{1} << 20;
-
-template <auto kFree>
-struct Free {
-  template <typename T>
-  void operator()(T* what) const {
-    kFree(what);
-  }
-};
-using Memory = std::unique_ptr<BIO, Free<BIO_free_all>>;
-using Certificate = std::unique_ptr<X509, Free<X509_free>>;
-using Key = std::unique_ptr<EVP_PKEY, Free<EVP_PKEY_free>>;
 
 // One of the files; `what` is its name in sentences, `option` in CredentialPaths.
 struct File {
@@ -88,29 +74,11 @@ absl::StatusOr<std::string> ReadFile(const File& file) {
   return Unreadable(file, failure);
 }
 
-Memory View(std::string_view text) { return Memory(BIO_new_mem_buf(text.data(), static_cast<int>(text.size()))); }
-
-Certificate FirstCertificate(std::string_view pem) {
-  const Memory memory = View(pem);
-  Certificate found(PEM_read_bio_X509(memory.get(), nullptr, nullptr, nullptr));
-  ERR_clear_error();
-  return found;
-}
-
-// OpenSSL would ask the terminal for a passphrase.
-int NoPassphrase(char*, int, int, void*) { return 0; }
-
-Key ReadKey(const Secret& pem) {
-  const Memory memory = View(pem.Reveal());
-  Key found(PEM_read_bio_PrivateKey(memory.get(), nullptr, NoPassphrase, nullptr));
-  ERR_clear_error();
-  return found;
-}
-
-WallTime EndOf(X509* certificate) {
-  std::tm parts = {};
-  if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &parts) != 1) return WallTime::min();
-  return WallTime(seconds(timegm(&parts)));
+// Every certificate, so that none of a file that is just being written is left out without a word.
+absl::StatusOr<std::vector<X509Handle>> ParseCertificates(const File& file, std::string_view pem) {
+  absl::StatusOr<std::vector<X509Handle>> all = ParsePemCertificates(pem);
+  if (all.ok()) return all;
+  return Invalid(file, "holds no PEM certificate, or a damaged one (" + std::string(all.status().message()) + ")");
 }
 
 }  // namespace
@@ -122,6 +90,21 @@ bool Credentials::SameAs(const Credentials& other) const {
 
 namespace {
 
+absl::Status NotAPair(const KeyPairFault& fault, const File& certificate, const File& key) {
+  switch (fault.kind) {
+    case KeyPairFault::Kind::kNotFirst:
+      return Invalid(certificate, "must begin with the client's own certificate; it is number " +
+                                      std::to_string(fault.number) + " (the one with the key in " + key.path + ")");
+    case KeyPairFault::Kind::kMismatch:
+      return Invalid(key, "does not belong to the certificate in " + certificate.path);
+    case KeyPairFault::Kind::kCertificate:
+      return Invalid(certificate, "cannot be used as a client's certificate (" + fault.cause + ")");
+    case KeyPairFault::Kind::kKey:
+      break;
+  }
+  return Invalid(key, "cannot be used as a client's key (" + fault.cause + ")");
+}
+
 absl::Status ReadCertificate(const CredentialPaths& paths, Credentials& read) {
   const File certificate_file{"certificate", "certificate_file", paths.certificate_file};
   const File key_file{"key", "key_file", paths.key_file};
@@ -132,14 +115,17 @@ absl::Status ReadCertificate(const CredentialPaths& paths, Credentials& read) {
   read.certificate_pem = *std::move(chain);
   read.key_pem = Secret::TakeFrom(*key_text);
 
-  const Certificate own = FirstCertificate(read.certificate_pem);
-  if (own == nullptr) return Invalid(certificate_file, "holds no PEM certificate");
-  const Key key = ReadKey(read.key_pem);
-  if (key == nullptr) return Invalid(key_file, "holds no PEM key that can be read without a passphrase");
-  const bool fits = X509_check_private_key(own.get(), key.get()) == 1;
-  ERR_clear_error();
-  if (!fits) return Invalid(key_file, "does not belong to the certificate in " + paths.certificate_file);
-  read.not_after = EndOf(own.get());
+  const absl::StatusOr<std::vector<X509Handle>> certificates =
+      ParseCertificates(certificate_file, read.certificate_pem);
+  if (!certificates.ok()) return certificates.status();
+  const absl::StatusOr<PrivateKeyHandle> key = ParsePemKey(read.key_pem.Reveal());
+  if (!key.ok()) {
+    return Invalid(key_file, "holds no PEM key that can be read without a passphrase (" +
+                                 std::string(key.status().message()) + ")");
+  }
+  const std::optional<KeyPairFault> fault = FindKeyPairFault(*certificates, key->get());
+  if (fault.has_value()) return NotAPair(*fault, certificate_file, key_file);
+  read.not_after = EndOf(certificates->front().get());
   return absl::OkStatus();
 }
 
@@ -173,7 +159,8 @@ absl::StatusOr<Credentials> ReadCredentials(const CredentialPaths& paths) {
   if (!has_bearer || !paths.certificate_file.empty() || !paths.key_file.empty()) done = ReadCertificate(paths, read);
   if (done.ok() && has_bearer) done = ReadBearer(paths, read);
   if (!done.ok()) return done;
-  if (FirstCertificate(read.ca_pem) == nullptr) return Invalid(ca_file, "holds no PEM certificate");
+  const absl::Status authorities = ParseCertificates(ca_file, read.ca_pem).status();
+  if (!authorities.ok()) return authorities;
   return read;
 }
 

@@ -27,10 +27,11 @@ struct Credentials {
   bool SameAs(const Credentials& other) const;
 };
 
-// Reads the files that are named (at most 1 MiB each) and checks that they are what they should be and that the key
-// belongs to the certificate, which also catches a pair that is being exchanged. Certificate and key may be left out
-// together beside a bearer token. Failures name the file: reason CLIENT_OPTION_INVALID, CLIENT_FILE_UNREADABLE or
-// CLIENT_FILE_INVALID, metadata "option" = ca_file, certificate_file, key_file or bearer_file.
+// Reads the files that are named (at most 1 MiB each) and checks that every certificate in them is whole, that the
+// chain begins with the one that the key belongs to, and that OpenSSL accepts the pair: a file or pair that is just
+// being exchanged is an error. Certificate and key may be left out together beside a bearer token. Failures name the
+// file: reason CLIENT_OPTION_INVALID, CLIENT_FILE_UNREADABLE or CLIENT_FILE_INVALID, metadata "option" = ca_file,
+// certificate_file, key_file or bearer_file.
 absl::StatusOr<Credentials> ReadCredentials(const CredentialPaths& paths);
 
 }  // namespace tokenbroker

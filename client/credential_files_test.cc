@@ -107,5 +107,35 @@ TEST_F(CredentialFilesTest, SeesThatAPairIsHalfExchanged) {
   ExpectFailure("CLIENT_FILE_INVALID", "key_file", "does not belong to the certificate in " + paths_.certificate_file);
 }
 
+// One whose second certificate is cut, as a file that is just being written: OpenSSL alone would take the first.
+TEST_F(CredentialFilesTest, ADamagedBundleIsNotTakenForASmallerOne) {
+  const std::string ca = authority_.certificate_pem();
+  const std::string other = TestAuthority("Another authority").certificate_pem();
+  const std::string cut = "a BEGIN or END line is cut short or missing";
+  const std::vector<std::pair<std::string, std::string>> bundles = {
+      {ca + "-----BEGIN CERTIF", cut},
+      {ca + "-----BEG", cut},
+      {ca + other.substr(0, other.size() / 2), cut},
+      {ca + other.substr(0, other.size() - 5), cut},
+      {ca + other.substr(other.find('\n') + 1), cut},
+      {ca + "-----BEGIN CERTIFICATE-----\nnot base64 at all!\n-----END CERTIFICATE-----\n" + other, ""}};
+  for (const auto& [bundle, why] : bundles) {
+    WriteFileOrDie(paths_.ca_file, bundle);
+    ExpectFailure("CLIENT_FILE_INVALID", "ca_file", "or a damaged one (" + why);
+    WriteFileOrDie(paths_.ca_file, ca);
+    WriteFileOrDie(paths_.certificate_file, own_.certificate_pem + bundle.substr(ca.size()));
+    ExpectFailure("CLIENT_FILE_INVALID", "certificate_file", "or a damaged one (" + why);
+    WriteFileOrDie(paths_.certificate_file, own_.certificate_pem);
+  }
+  WriteFileOrDie(paths_.ca_file, "# The old one\n" + ca + "\nThe new one:\n" + other);
+  EXPECT_TRUE(ReadCredentials(paths_).ok());
+}
+
+TEST_F(CredentialFilesTest, TheOwnCertificateComesFirst) {
+  WriteFileOrDie(paths_.certificate_file, authority_.certificate_pem() + own_.certificate_pem);
+  ExpectFailure("CLIENT_FILE_INVALID", "certificate_file",
+                "must begin with the client's own certificate; it is number 2");
+}
+
 }  // namespace
 }  // namespace tokenbroker

@@ -53,7 +53,8 @@ using Deadline = std::chrono::steady_clock::time_point;
 inline Deadline DeadlineIn(Duration from_now) { return std::chrono::steady_clock::now() + from_now; }
 
 struct TokenClientOptions {
-  // "host:port", as the broker's certificate names the host. Required, as are the authority and one way to say who we
+  // "host:port", as the broker's certificate names the host; the port is 1 to 65535, an IPv6 address is in brackets. No
+  // scheme of gRPC's (dns:, unix:) is accepted. Required, as are the authority and one way to say who we
   // are: certificate and key, a bearer token, or both where the broker's policy asks for both.
   std::string address;
   std::string ca_file;           // PEM: whoever signed the broker's certificate.

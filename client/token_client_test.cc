@@ -218,6 +218,24 @@ TEST_F(TokenClientTest, ServesOnWithTheLastGoodFiles) {
   EXPECT_EQ(CallErrorOf(status).reason, "SHUTTING_DOWN");
 }
 
+// The new bundle begins with another authority, and that of the broker is not written yet: a client that took what is
+// there would trust the broker no more.
+TEST_F(TokenClientTest, ServesOnWhileABundleIsBeingWritten) {
+  TokenClientOptions options = Options();
+  options.reread_interval = Duration(0);
+  const auto client = Make(options);
+  const std::string ours = authority_.certificate_pem();
+  const std::string bundle = TestAuthority("Another authority").certificate_pem() + ours;
+  const std::size_t first = bundle.size() - ours.size();
+  for (const std::size_t written : {first + 10, first + 40, bundle.size() - 3, bundle.size()}) {
+    WriteFileOrDie(folder_.Path("ca.pem"), std::string_view(bundle).substr(0, written));
+    const absl::Status status = client->GetCaller(Soon()).status();
+    EXPECT_TRUE(status.ok()) << written << " of " << bundle.size() << ": " << status;
+  }
+  WriteFileOrDie(folder_.Path("ca.pem"), std::string_view(bundle).substr(0, first));
+  EXPECT_TRUE(absl::IsUnavailable(client->GetCaller(Soon()).status()));  // Whole, and another set.
+}
+
 TEST_F(TokenClientTest, ReadsAgainOnceWhenUnauthenticated) {
   ASSERT_TRUE(client_->GetCaller(Soon()).ok());
   folder_.Replace(authority_.Issue(ClientSpec("spiffe://test/renewed")));
@@ -283,6 +301,42 @@ TEST(MakeTokenClient, NamesTheOptionThatIsWrong) {
   const absl::Status status = MakeTokenClient(options).status();
   EXPECT_THAT(std::string(status.message()), HasSubstr("without http:// or https://"));
   EXPECT_THAT(CallErrorOf(status).metadata, ElementsAre(Pair("option", "address")));
+  for (const char* bad : {"broker",
+                          "broker:",
+                          ":8443",
+                          "broker:0",
+                          "broker:65536",
+                          "broker:99999",
+                          "broker:0x1",
+                          "broker:+1",
+                          "broker: 1",
+                          "broker:8443\n",
+                          " broker:8443",
+                          "broker:8443/",
+                          "unix:/run/broker",
+                          "unix:broker",
+                          "dns:///broker:8443",
+                          "dns:broker:8443",
+                          "::1:8443",
+                          "[::1]",
+                          "[::1]:0",
+                          "[::g]:8443",
+                          "[fe80::1%]:8443",
+                          "[fe80::1%a b]:8443",
+                          "0x7f.1:8443",
+                          "127.1:8443",
+                          "a:1,b:1"}) {
+    options.address = bad;
+    const absl::Status invalid = MakeTokenClient(options).status();
+    EXPECT_THAT(CallErrorOf(invalid).metadata, ElementsAre(Pair("option", "address"))) << bad;
+    EXPECT_THAT(std::string(invalid.message()), HasSubstr("'" + std::string(bad) + "' is invalid: "));
+  }
+  for (const char* good : {"localhost:1", "token_broker:65535", "broker.test.:8443", "10.0.0.1:8443", "[::1]:8443",
+                           "[fe80::1%eth0]:8443"}) {
+    options.address = good;
+    EXPECT_THAT(CallErrorOf(MakeTokenClient(options).status()).metadata, ElementsAre(Pair("option", "ca_file")))
+        << good;
+  }
   options.address = "broker.test:8443";
   EXPECT_THAT(CallErrorOf(MakeTokenClient(options).status()).metadata, ElementsAre(Pair("option", "ca_file")));
 }

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/base/event_loop.h"
 #include "server/base/random.h"
+#include "server/base/version.h"
 #include "server/check_start.h"
 #include "server/config/server_config.h"
 #include "server/ledger/backup.h"
@@ -70,6 +71,7 @@ int Main(int argc, char** argv) {
   std::string backup;
   bool restored = false;
   bool check_config = false;
+  app.set_version_flag("--version", std::string("tokenbrokerd ") + kVersion);
   app.add_option("--config", config_file, "The configuration file (YAML)")->required();
   CLI::Option_group* const commands = app.add_option_group("commands", "What is done instead of serving");
   commands->add_flag("--check-config", check_config,

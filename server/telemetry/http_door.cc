@@ -12,6 +12,7 @@
 #include <boost/beast/http.hpp>
 #include <chrono>
 #include <functional>
+#include <iterator>
 #include <list>
 #include <memory>
 #include <optional>
@@ -22,6 +23,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "server/telemetry/process_metrics.h"
 
 namespace tokenbroker {
 namespace {
@@ -181,7 +183,7 @@ class Door final : public HttpDoor {
       return Text(http::status::method_not_allowed, kTextType, "only GET and HEAD\n");
     }
     if (path == "/metrics") {
-      return Text(http::status::ok, kMetricsType, prometheus::TextSerializer().Serialize(registry_->Collect()));
+      return Text(http::status::ok, kMetricsType, prometheus::TextSerializer().Serialize(Collect()));
     }
     if (path == "/livez") return Text(http::status::ok, kTextType, "alive\n");
     if (path == "/readyz") {
@@ -190,6 +192,13 @@ class Door final : public HttpDoor {
                         : Text(http::status::service_unavailable, kTextType, std::string(ready.message()) + "\n");
     }
     return Text(http::status::not_found, kTextType, "here are /metrics, /livez and /readyz\n");
+  }
+
+  std::vector<prometheus::MetricFamily> Collect() const {
+    std::vector<prometheus::MetricFamily> families = registry_->Collect();
+    std::vector<prometheus::MetricFamily> process = CollectProcessMetrics();
+    std::move(process.begin(), process.end(), std::back_inserter(families));
+    return families;
   }
 
   static Response Text(http::status status, const char* type, std::string body) {

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -59,6 +60,34 @@ TEST_F(HttpDoorTest, ServesItsThreePaths) {
   EXPECT_NE(metrics.find("tokenbroker_build_info{version=\""), std::string::npos);
   EXPECT_TRUE(Request("GET /livez").starts_with("HTTP/1.1 200 "));
   EXPECT_TRUE(Request("GET /readyz").starts_with("HTTP/1.1 200 "));
+}
+
+// By the names that dashboards for any program expect.
+TEST_F(HttpDoorTest, MetricsHaveThoseOfTheProcess) {
+  const std::string page = Request("GET /metrics");
+  const auto value = [&page](const std::string& name, const std::string& type) {
+    EXPECT_NE(page.find("# TYPE " + name + " " + type + "\n"), std::string::npos) << name;
+    const std::size_t at = page.find("\n" + name + " ");
+    if (at == std::string::npos) return -1.0;
+    return std::stod(page.substr(at + name.size() + 2));
+  };
+  const double now = static_cast<double>(time(nullptr));
+  EXPECT_GT(value("process_resident_memory_bytes", "gauge"), 1 << 20);
+  EXPECT_GT(value("process_virtual_memory_bytes", "gauge"), value("process_resident_memory_bytes", "gauge"));
+  EXPECT_GE(value("process_cpu_seconds_total", "counter"), 0);
+  EXPECT_GT(value("process_start_time_seconds", "gauge"), now - 3600);
+  EXPECT_LE(value("process_start_time_seconds", "gauge"), now + 2);
+  const double open = value("process_open_fds", "gauge");
+  EXPECT_GE(open, 4);  // The standard ones and the listener.
+  rlimit limit = {};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  EXPECT_EQ(value("process_max_fds", "gauge"), static_cast<double>(limit.rlim_cur));
+  const int more[] = {dup(0), dup(0), dup(0)};
+  EXPECT_EQ(value("process_open_fds", "gauge"), open);  // Of the page as it was.
+  const std::string after = Request("GET /metrics");
+  EXPECT_NE(after.find("\nprocess_open_fds " + std::to_string(static_cast<int>(open) + 3) + "\n"), std::string::npos)
+      << after.substr(after.find("\nprocess_open_fds"), 40) << " after " << open;
+  for (const int each : more) close(each);
 }
 
 TEST_F(HttpDoorTest, WhileDrainingItIsAliveButNotReady) {

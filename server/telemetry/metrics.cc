@@ -10,6 +10,7 @@
 #include <array>
 #include <mutex>
 
+#include "server/base/version.h"
 #include "server/telemetry/series_table.h"
 
 namespace tokenbroker {
@@ -65,10 +66,6 @@ const Histogram::BucketBoundaries kBatch = {1, 2, 4, 8, 16, 32, 64, 128, 256};
 const Histogram::BucketBoundaries kLag = {0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 1.5, 2, 5, 10, 60, 600, 3600, 86400};
 
 double Seconds(Duration duration) { return static_cast<double>(duration.count()) / 1e6; }
-
-#ifndef TOKENBROKER_VERSION
-#define TOKENBROKER_VERSION "0.1.0"
-#endif
 
 // The tables of those that every call touches.
 SeriesTable<Counter> CountersOf(Family<Counter>& family, const char* first, Words first_words, const char* second,
@@ -228,7 +225,7 @@ struct Metrics::Families {
 };
 
 Metrics::Metrics() : families_(std::make_unique<Families>()) {
-  families_->build_info.Add({{"version", TOKENBROKER_VERSION}}).Set(1);
+  families_->build_info.Add({{"version", kVersion}}).Set(1);
   // A series that appears only with the first failure hides the step from 0 to 1.
   for (const std::string_view reason : kAuthenticationFailures) {
     families_->authentication_failures.Add({{"reason", std::string(reason)}});
