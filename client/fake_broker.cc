@@ -229,6 +229,14 @@ grpc::Status FakeBroker::GetCaller(grpc::ServerContext* context, const v1::GetCa
   grant.add_scopes("read_repository");
   grant.set_max_access_level(30);
   grant.mutable_max_ttl()->set_seconds(28'800);
+  grant.mutable_min_ttl()->set_seconds(300);
+  grant.set_display_name("ci-*");
+  (*grant.mutable_required_labels())["team"] = "pay*";
+  (*grant.mutable_required_labels())["env"] = "prod";
+  grant.set_max_active(20);
+  grant.set_creates_per_minute(6);
+  grant.mutable_not_after()->set_seconds(1'893'553'445);
+  grant.mutable_max_chain_age()->set_seconds(2'592'000);
   return grpc::Status::OK;
 }
 

@@ -78,9 +78,7 @@ int Export(const ExportOptions& options, Shared& shared) {
   if (!options.from.empty()) {
     const std::optional<WallTime> from = ParseRfc3339(options.from);
     if (!from.has_value()) return Misused("--from: must be a time as in 2026-11-25T08:00:00Z");
-    const std::int64_t micros = MicrosOf(*from);
-    request.mutable_from_time()->set_seconds(micros / 1'000'000);
-    request.mutable_from_time()->set_nanos(static_cast<std::int32_t>(micros % 1'000'000 * 1000));
+    *request.mutable_from_time() = ToTimestamp(*from);
   }
   absl::StatusOr<std::unique_ptr<AdminClient>> client = MakeAdminClient(shared.connection);
   if (!client.ok()) return Report(client.status(), shared);

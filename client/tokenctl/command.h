@@ -39,6 +39,7 @@ struct Shared {
   TokenClientOptions connection;
   Duration timeout = seconds(30);
   int exit_code = kOther;
+  bool creates = false;  // The call that was sent last may have made a token: errors say whether it did.
 
   Deadline deadline() const { return DeadlineIn(timeout); }
 };

@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include "absl/strings/match.h"
 #include "client/tokenctl/output.h"
 #include "client/tokenctl/printable.h"
 #include "server/base/time_text.h"
@@ -91,7 +92,8 @@ std::string NextStep(const absl::Status& failure, const CallError& error, const 
   const bool open_end = absl::IsAborted(failure) || absl::IsDeadlineExceeded(failure);
   if (open_end && !error.request_id.empty()) return Repeat(error);
   if (absl::IsDeadlineExceeded(failure)) return "Give a longer --timeout than " + FormatDuration(shared.timeout) + ".";
-  if (absl::IsInvalidArgument(failure)) return "Correct it and call again; nothing was made.";
+  if (absl::IsInvalidArgument(failure))
+    return std::string("Correct it and call again") + (shared.creates ? "; nothing was made." : ".");
   if (error.retry_after.has_value()) {
     return "Try again after " + FormatDuration(*error.retry_after + milliseconds(999)) + ".";
   }
@@ -99,7 +101,9 @@ std::string NextStep(const absl::Status& failure, const CallError& error, const 
     return "Check that a broker listens at " + shared.connection.address +
            " (--address), that --ca is the authority of its certificate, and that it accepts the authority of --cert.";
   }
-  if (absl::IsUnavailable(failure) || absl::IsResourceExhausted(failure)) return "Nothing was made; try again later.";
+  if (absl::IsUnavailable(failure) || absl::IsResourceExhausted(failure)) {
+    return shared.creates ? "Nothing was made; try again later." : "Try again later.";
+  }
   return "";
 }
 
@@ -122,10 +126,15 @@ std::string Paragraph(const absl::Status& failure, const Shared& shared) {
   if (error.reason.starts_with("CLIENT_")) return Printable(LocalParagraph(failure, error));
 
   std::string text = "tokenctl: " + std::string(Headline(failure)) + ": " + Sentence(std::string(failure.message()));
+  // The message often has the first field and its description already.
+  const auto is_said = [&failure](const std::string& description) {
+    return absl::StrContains(failure.message(), description);
+  };
   for (const FieldViolation& violation : error.fields) {
+    if (is_said(violation.field) && is_said(violation.description)) continue;
     text += " Field " + violation.field + ": " + Sentence(violation.description);
   }
-  if (error.precondition.has_value() && error.precondition->description != failure.message()) {
+  if (error.precondition.has_value() && !is_said(error.precondition->description)) {
     text += " " + Sentence(error.precondition->subject + ": " + error.precondition->description);
   }
   text += error.reason.empty() ? " Code " : " Reason " + error.reason + ", code ";

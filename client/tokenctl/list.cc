@@ -24,9 +24,9 @@ constexpr char kUsage[] =
     "  tokenctl list --show-closed --output json\n"
     "  tokenctl list --page-size 100 --page-token TOKEN\n"
     "\n"
-    "A filter has up to 10 terms, joined by AND: state=STATE or state!=STATE, target=KIND:ID-OR-PATH, scopes:SCOPE,\n"
-    "labels:KEY, labels.KEY=VALUE, owner=CALLER, and create_time and expire_time with =, <, <=, > or >= and a time of\n"
-    "RFC 3339. Values with blanks stand in quotes.";
+    "A filter has up to 10 terms, joined by AND: state=STATE or state!=STATE, target=[INSTANCE/]KIND:ID-OR-PATH as\n"
+    "the table shows it, scopes:SCOPE, labels:KEY, labels.KEY=VALUE, owner=CALLER, and create_time and expire_time\n"
+    "with =, <, <=, > or >= and a time of RFC 3339. Values with blanks stand in quotes.";
 
 struct Options {
   ListOptions list;

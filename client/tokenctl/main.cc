@@ -1,15 +1,13 @@
 // tokenctl: the token broker's command line.
 
-#include <sys/resource.h>
-
-#include <csignal>
-#include <cstdlib>
 #include <exception>
 #include <string>
 
 #include "client/tokenctl/command.h"
+#include "client/tokenctl/hardening.h"
 #include "client/tokenctl/output.h"
 #include "client/tokenctl/printable.h"
+#include "server/base/version.h"
 
 namespace tokenbroker::tokenctl {
 namespace {
@@ -24,20 +22,6 @@ constexpr char kUsage[] =
     "A service without a certificate names a file with a signed token: TOKENBROKER_BEARER_FILE.\n"
     "\n"
     "`tokenctl COMMAND --help` tells more of each command.";
-
-// Before gRPC starts: no core file holds a secret, and nothing prints one.
-void Harden() {
-  const rlimit none = {0, 0};
-  setrlimit(RLIMIT_CORE, &none);
-  // gRPC's traces show what is sent, and its log would stand between the lines that we mean to be read.
-  unsetenv("GRPC_TRACE");
-  setenv("GRPC_VERBOSITY", "NONE", 1);
-  unsetenv("SSLKEYLOGFILE");
-  // The system's resolver knows what its administrator configured (nsswitch.conf); gRPC's own does not.
-  setenv("GRPC_DNS_RESOLVER", "native", 0);
-  // A reader that leaves is an error of ours to report (a secret may be lost), not a death.
-  std::signal(SIGPIPE, SIG_IGN);
-}
 
 void AddShared(CLI::App& app, Shared& shared) {
   const auto add = [&app](const char* name, std::string& value, const char* variable, const char* description) {
@@ -58,11 +42,12 @@ int Misused(const std::string& why) {
 }
 
 int Main(int argc, char** argv) {
-  Harden();
+  HardenProcess();
   CLI::App app(kUsage, "tokenctl");
   Shared shared;
   app.fallthrough();
   app.footer(kExitCodes);
+  app.set_version_flag("--version", std::string("tokenctl ") + kVersion);
   app.require_subcommand(0, 1);
   AddShared(app, shared);
   AddAudit(app, shared);
@@ -80,6 +65,8 @@ int Main(int argc, char** argv) {
     return app.exit(help);
   } catch (const CLI::CallForAllHelp& help) {
     return app.exit(help);
+  } catch (const CLI::CallForVersion& version) {
+    return app.exit(version);
   } catch (const CLI::Error& error) {
     return Misused(error.what());
   }

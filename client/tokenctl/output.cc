@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "client/tokenctl/printable.h"
 #include "client/tokenctl/words.h"
 #include "server/base/time_text.h"
@@ -33,14 +34,26 @@ std::size_t Width(std::string_view text) {
   return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
 }
 
-absl::Status WriteAll(int descriptor, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = write(descriptor, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return absl::UnknownError(std::strerror(errno));
-    text.remove_prefix(static_cast<std::size_t>(written));
+Duration ToDuration(const google::protobuf::Duration& proto) {
+  return seconds(proto.seconds()) + Duration(proto.nanos() / 1000);
+}
+
+// What else a grant asks of a token or allows of them, in the policy's own words; "-" if nothing.
+std::string LimitsText(const v1::Grant& grant, WallTime now) {
+  std::vector<std::string> limits;
+  if (grant.has_min_ttl()) limits.push_back("min_ttl " + FormatDuration(ToDuration(grant.min_ttl())));
+  if (!grant.display_name().empty()) limits.push_back("display_name " + grant.display_name());
+  const std::map<std::string, std::string> labels(grant.required_labels().begin(), grant.required_labels().end());
+  for (const auto& [key, value] : labels) limits.push_back("label " + key + "=" + value);
+  if (grant.max_active() != 0) limits.push_back("max_active " + std::to_string(grant.max_active()));
+  if (grant.creates_per_minute() != 0) {
+    limits.push_back("creates_per_minute " + std::to_string(grant.creates_per_minute()));
   }
-  return absl::OkStatus();
+  if (grant.has_not_after()) limits.push_back("not_after " + Describe(grant.not_after(), true, now));
+  if (grant.has_max_chain_age()) {
+    limits.push_back("max_chain_age " + FormatDuration(ToDuration(grant.max_chain_age())));
+  }
+  return limits.empty() ? "-" : Joined(limits, ", ");
 }
 
 // Each part of a token that a caller chooses, in an order of its own.
@@ -62,6 +75,15 @@ std::vector<std::pair<std::string, std::string>> SpecRows(const v1::Token& token
 }
 
 }  // namespace
+
+google::protobuf::Timestamp ToTimestamp(WallTime time) {
+  // The part below a second is counted forward from the second, also before 1970.
+  const auto whole = std::chrono::floor<seconds>(time.time_since_epoch());
+  google::protobuf::Timestamp proto;
+  proto.set_seconds(whole.count());
+  proto.set_nanos(static_cast<std::int32_t>((time.time_since_epoch() - whole).count() * 1000));
+  return proto;
+}
 
 std::string FromNow(WallTime time, WallTime now) {
   const bool past = time <= now;
@@ -144,17 +166,17 @@ std::string TokenTable(const std::vector<v1::Token>& tokens, WallTime now) {
   return Columns(rows);
 }
 
-std::string CallerText(const v1::Caller& caller) {
+std::string CallerText(const v1::Caller& caller, WallTime now) {
   std::string text = Columns(
       {{"caller", caller.name()}, {"identity", caller.identity()}, {"policy version", caller.policy_version()}});
   if (caller.grants().empty()) return text + "No grants: tokens of this caller can be read and revoked, none made.\n";
   std::vector<std::vector<std::string>> rows = {
-      {"ROLE", "VERBS", "TARGETS", "SCOPES", "LEVEL", "TTL", "SELF-EXTENDING"}};
+      {"ROLE", "VERBS", "TARGETS", "SCOPES", "LEVEL", "TTL", "SELF-EXTENDING", "LIMITS"}};
   for (const v1::Grant& grant : caller.grants()) {
     rows.push_back({grant.role(), Joined(grant.verbs(), ","), Joined(grant.targets(), ","), Joined(grant.scopes(), ","),
                     grant.max_access_level() == 0 ? "-" : AccessLevelWord(grant.max_access_level()),
-                    grant.has_max_ttl() ? FormatDuration(seconds(grant.max_ttl().seconds())) : "-",
-                    grant.self_extending() ? "yes" : "no"});
+                    grant.has_max_ttl() ? FormatDuration(ToDuration(grant.max_ttl())) : "-",
+                    grant.self_extending() ? "yes" : "no", LimitsText(grant, now)});
   }
   return text + "\n" + Columns(rows);
 }
@@ -181,13 +203,33 @@ std::string AccessText(const v1::Token& asked, const v1::CheckAccessResponse& an
 absl::StatusOr<std::string> Json(const google::protobuf::Message& message) {
   google::protobuf::util::JsonPrintOptions options;
   options.add_whitespace = true;
+  // Programs find every list, number and map, the empty ones too.
+  options.always_print_primitive_fields = true;
   std::string text;
   const auto status = google::protobuf::util::MessageToJsonString(message, &text, options);
   if (!status.ok()) {
     Wipe(text);
-    return absl::InternalError("the answer cannot be written as JSON: " + std::string(status.message()));
+    return absl::InternalError("the response cannot be written as JSON: " + std::string(status.message()));
   }
   return text;
+}
+
+absl::StatusOr<std::string> JsonUnder(const std::string& name, const google::protobuf::Message& message) {
+  absl::StatusOr<std::string> json = Json(message);
+  if (!json.ok()) return json.status();
+  // Line ends inside a text are escaped: each one here begins a line of the object.
+  while (json->ends_with('\n')) json->pop_back();
+  return "{\n \"" + name + "\": " + absl::StrReplaceAll(*json, {{"\n", "\n "}}) + "\n}\n";
+}
+
+absl::Status WriteAll(int descriptor, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = write(descriptor, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return absl::UnknownError(std::strerror(errno));
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status WriteOut(std::string_view text) { return WriteAll(STDOUT_FILENO, text); }

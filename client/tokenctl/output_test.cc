@@ -73,15 +73,25 @@ TEST(TokenTable, HasALineForEachToken) {
 TEST(CallerText, SaysThatThereAreNoGrants) {
   v1::Caller caller;
   caller.set_name("callers/demo");
-  EXPECT_THAT(CallerText(caller), HasSubstr("No grants"));
+  EXPECT_THAT(CallerText(caller, FromMicros(0)), HasSubstr("No grants"));
   caller.add_grants()->set_role("reader");
-  EXPECT_THAT(CallerText(caller), HasSubstr("reader"));
+  EXPECT_THAT(CallerText(caller, FromMicros(0)), testing::ContainsRegex("reader .* no +-\n"));
 }
 
 TEST(Json, RefusesWhatHasNoJson) {
   v1::Token token;
   token.mutable_expire_time()->set_seconds(1'000'000'000'000);
   EXPECT_TRUE(absl::IsInternal(Json(token).status()));
+}
+
+// So that a filter takes them.
+TEST(Words, TargetsAreAsAFilterHasThem) {
+  v1::Target target;
+  target.set_service_account("acme/bots:ci");
+  EXPECT_EQ(TargetWord(target), "service_account:acme/bots:ci");
+  target.set_instance("main");
+  target.set_user("2");
+  EXPECT_EQ(TargetWord(target), "main/user:2");
 }
 
 TEST(Words, LevelsAreWordsOrNumbers) {

@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "client/tokenctl/output.h"
 #include "client/tokenctl/words.h"
 #include "server/base/time_text.h"
 
@@ -10,14 +11,6 @@ namespace {
 
 // A variable that a script left empty must not become another kind of target.
 std::string NotEmpty(const std::string& text) { return text.empty() ? "is empty" : ""; }
-
-void SetTarget(const TokenOptions& options, v1::Target& target) {
-  target.set_instance(options.instance);
-  if (!options.user.empty()) target.set_user(options.user);
-  if (!options.project.empty()) target.set_project(options.project);
-  if (!options.group.empty()) target.set_group(options.group);
-  if (!options.service_account.empty()) target.set_service_account(options.service_account);
-}
 
 void SetExpiration(const TokenOptions& options, v1::Token& spec) {
   if (options.expire_time.empty()) {
@@ -29,10 +22,7 @@ void SetExpiration(const TokenOptions& options, v1::Token& spec) {
     throw CLI::ValidationError("--expire-time",
                                "'" + options.expire_time + "' is no time of RFC 3339; write 2026-11-25T18:00:00Z");
   }
-  // The part below a second is counted forward from the second, also before 1970.
-  const auto whole = std::chrono::floor<seconds>(time->time_since_epoch());
-  spec.mutable_expire_time()->set_seconds(whole.count());
-  spec.mutable_expire_time()->set_nanos(static_cast<std::int32_t>((time->time_since_epoch() - whole).count() * 1000));
+  *spec.mutable_expire_time() = ToTimestamp(*time);
 }
 
 void SetLabels(const TokenOptions& options, v1::Token& spec) {
@@ -46,11 +36,21 @@ void SetLabels(const TokenOptions& options, v1::Token& spec) {
 
 }  // namespace
 
+v1::Target TargetOf(const TokenOptions& options) {
+  v1::Target target;
+  target.set_instance(options.instance);
+  if (!options.user.empty()) target.set_user(options.user);
+  if (!options.project.empty()) target.set_project(options.project);
+  if (!options.group.empty()) target.set_group(options.group);
+  if (!options.service_account.empty()) target.set_service_account(options.service_account);
+  return target;
+}
+
 v1::Token SpecOf(const TokenOptions& options) {
   v1::Token spec;
   spec.set_display_name(options.display_name);
   spec.set_purpose(options.purpose);
-  SetTarget(options, *spec.mutable_target());
+  *spec.mutable_target() = TargetOf(options);
   for (const std::string& scope : options.scopes) spec.add_scopes(scope);
   if (!options.access_level.empty()) {
     const std::optional<std::int32_t> level = ParseAccessLevel(options.access_level);
@@ -66,17 +66,17 @@ v1::Token SpecOf(const TokenOptions& options) {
   return spec;
 }
 
-void AddTokenOptions(CLI::App& command, TokenOptions& options) {
-  command.add_option("--display-name", options.display_name, "1 to 80 characters; GitLab shows it")->required();
+void AddTokenOptions(CLI::App& command, TokenOptions& options, bool required) {
+  command.add_option("--display-name", options.display_name, "1 to 80 characters; GitLab shows it")->required(required);
   CLI::Option_group& target = *command.add_option_group("Target", "exactly one of");
   target.add_option("--user", options.user, "numeric id or username: a personal access token")->check(NotEmpty);
   target.add_option("--project", options.project, "numeric id or full path: a project access token")->check(NotEmpty);
   target.add_option("--group", options.group, "numeric id or full path: a group access token")->check(NotEmpty);
   target.add_option("--service-account", options.service_account, "numeric id or group/path:username")->check(NotEmpty);
-  target.require_option(1);
+  target.require_option(required ? 1 : 0, 1);
   command.add_option("--instance", options.instance, "the GitLab instance, if the broker has several");
   command.add_option("--scopes", options.scopes, "GitLab's scopes, separated by commas")
-      ->required()
+      ->required(required)
       ->delimiter(',')
       ->allow_extra_args(false);
   command.add_option("--access-level", options.access_level, "role of a project or group token: reporter, 30, ...");

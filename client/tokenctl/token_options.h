@@ -14,8 +14,11 @@ struct TokenOptions {
   Duration ttl = hours(1);
 };
 
-// `options` must outlive the command.
-void AddTokenOptions(CLI::App& command, TokenOptions& options);
+// `options` must outlive the command. `required`: the command line must have a display name, a target and scopes.
+void AddTokenOptions(CLI::App& command, TokenOptions& options, bool required = true);
+
+// Only the target of them.
+v1::Target TargetOf(const TokenOptions& options);
 
 // Throws CLI::ValidationError for what cannot even be sent; what is sent, the broker judges.
 v1::Token SpecOf(const TokenOptions& options);

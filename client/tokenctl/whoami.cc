@@ -18,7 +18,7 @@ int Run(const std::string& output, Shared& shared) {
   if (client == nullptr) return shared.exit_code;
   const absl::StatusOr<v1::Caller> caller = client->GetCaller(shared.deadline());
   if (!caller.ok()) return Report(caller.status(), shared);
-  return Show(output, *caller, CallerText(*caller), shared);
+  return Show(output, *caller, CallerText(*caller, WallNow()), shared);
 }
 
 }  // namespace

@@ -38,7 +38,7 @@ std::string TargetWord(const v1::Target& target) {
     case v1::Target::kGroup:
       return instance + "group:" + target.group();
     case v1::Target::kServiceAccount:
-      return instance + "service-account:" + target.service_account();
+      return instance + "service_account:" + target.service_account();
     case v1::Target::RESOURCE_NOT_SET:
       break;
   }

@@ -11,13 +11,13 @@ indented() { sed 's/^/   /'; }
 # mint TTL: asks the broker for a token; its name in $token, its secret in $run/secret and $run/header.
 mint() {
   command_line "tokenctl create --display-name 'DeepTraQ Integration Token' --user $user_id" \
-    "--scopes read_user,read_repository --ttl $1"
+    "--scopes read_user,read_repository --ttl $1 --secret-file secret"
+  rm -f "$run/secret"
   tokenctl create --display-name 'DeepTraQ Integration Token' --user "$user_id" \
-    --scopes read_user,read_repository --ttl "$1" --output json >"$run/token.json" ||
+    --scopes read_user,read_repository --ttl "$1" --secret-file "$run/secret" --output json >"$run/token.json" ||
     fail "the broker did not mint the token."
   token=$(json_field "$run/token.json" token name)
   unfinished_token=$token
-  json_field "$run/token.json" secret | tr -d '\n' >"$run/secret"
   { printf 'PRIVATE-TOKEN: ' && cat "$run/secret" && echo; } >"$run/header"
   rm "$run/token.json"
   tokenctl get "$token" --output table | indented || fail "the broker does not know $token, which it just made."
