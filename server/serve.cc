@@ -83,7 +83,7 @@ RpcServerOptions RpcOptionsOf(const ServerConfig& config, Log& log) {
   options.max_connection_age = config.max_connection_age;
   options.client_certificate_required = config.client_certificate_required;
   options.max_connections = ConnectionsWithin(config, log);
-  options.callers = {config.trust_domains, config.max_calls_per_caller};
+  options.callers = {config.trust_domains, config.max_calls_per_caller, config.client_certificate_required};
   return options;
 }
 

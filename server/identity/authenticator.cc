@@ -1,11 +1,13 @@
 #include "server/identity/authenticator.h"
 
 #include <algorithm>
+#include <set>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/str_join.h"
 #include "server/base/error.h"
 #include "server/base/time_text.h"
 #include "server/domain/identity_text.h"
@@ -53,13 +55,44 @@ std::string ClaimKey(std::string_view issuer, std::string_view name, std::string
   return std::string(issuer) + '\n' + std::string(name) + '\n' + std::string(value);
 }
 
-bool MatchesJwt(const JwtRule& rule, const BearerFacts* bearer, Captures& captures) {
-  if (bearer == nullptr || bearer->issuer != rule.issuer) return false;
-  if (rule.subject.has_value() && !rule.subject->Matches(bearer->subject, captures)) return false;
-  return std::all_of(rule.claims.begin(), rule.claims.end(), [&](const auto& each) {
-    const auto claim = bearer->claims.find(each.first);
-    return claim != bearer->claims.end() && each.second.Matches(claim->second, captures);
-  });
+// Calls `visit` with every value of the claim: of a list, with each element.
+template <typename Visit>
+void ForEachValue(const BearerFacts& bearer, const std::string& name, Visit visit) {
+  const auto claim = bearer.claims.find(name);
+  if (claim != bearer.claims.end()) visit(claim->second);
+  const auto list = bearer.claim_lists.find(name);
+  if (list == bearer.claim_lists.end()) return;
+  for (const std::string& each : list->second) visit(each);
+}
+
+bool HasClaim(const BearerFacts& bearer, const std::string& name) {
+  return bearer.claims.contains(name) || bearer.claim_lists.contains(name);
+}
+
+// But for the claims.
+bool MatchesSubject(const JwtRule& rule, const BearerFacts* bearer) {
+  Captures captures;
+  return bearer != nullptr && bearer->issuer == rule.issuer &&
+         (!rule.subject.has_value() || rule.subject->Matches(bearer->subject, captures));
+}
+
+// What the rule's captures may have caught once it matches, with `captures` before: nothing, if it does not match. More
+// than one, if elements of a list differ in what they let a capture catch.
+std::set<Captures> MatchJwt(const JwtRule& rule, const BearerFacts* bearer, Captures captures) {
+  if (bearer == nullptr || bearer->issuer != rule.issuer) return {};
+  if (rule.subject.has_value() && !rule.subject->Matches(bearer->subject, captures)) return {};
+  std::set<Captures> matches = {std::move(captures)};
+  for (const auto& [name, pattern] : rule.claims) {
+    std::set<Captures> next;
+    for (const Captures& before : matches) {
+      ForEachValue(*bearer, name, [&, &pattern = pattern](const std::string& value) {
+        Captures after = before;
+        if (pattern.Matches(value, after)) next.insert(std::move(after));
+      });
+    }
+    matches = std::move(next);
+  }
+  return matches;
 }
 
 // The callers that match so far. Two are one only if they agree in everything but the identity.
@@ -87,11 +120,11 @@ class Found {
 void Try(const CallerRule& rule, const IdentityRule& identity, const Shown& shown, Found& found) {
   // The bearer's part comes last: its captures must be those of the certificate.
   const auto finish = [&](std::string text, Captures captures) {
-    if (identity.jwt.has_value()) {
-      if (!MatchesJwt(*identity.jwt, shown.bearer, captures)) return;
-      text += (text.empty() ? "jwt:" : " jwt:") + shown.bearer->issuer + ' ' + shown.bearer->subject;
+    if (!identity.jwt.has_value()) return found.Add(rule, std::move(text), std::move(captures));
+    for (const Captures& each : MatchJwt(*identity.jwt, shown.bearer, std::move(captures))) {
+      found.Add(rule, text + (text.empty() ? "jwt:" : " jwt:") + shown.bearer->issuer + ' ' + shown.bearer->subject,
+                each);
     }
-    found.Add(rule, std::move(text), std::move(captures));
   };
   if (!identity.certificate.has_value()) return finish("", {});
   if (identity.certificate->kind() == PatternKind::kSpiffe) {
@@ -105,9 +138,65 @@ void Try(const CallerRule& rule, const IdentityRule& identity, const Shown& show
   }
 }
 
+// Of what was shown, what is well-formed, in force and of a trust domain that is taken.
+absl::StatusOr<Shown> Check(const PeerFacts& peer, const std::vector<std::string>& trust_domains, WallTime now) {
+  if (!peer.certificate.has_value() && !peer.bearer.has_value()) {
+    return Invalid("neither a client certificate nor a bearer token was shown");
+  }
+  Shown shown;
+  if (peer.certificate.has_value()) {
+    const CertificateFacts& certificate = *peer.certificate;
+    if (!certificate.not_after.has_value()) {
+      return Error(absl::StatusCode::kUnauthenticated, "CERTIFICATE_EXPIRED", "the client certificate has no end");
+    }
+    if (now >= *certificate.not_after) {
+      return Error(absl::StatusCode::kUnauthenticated, "CERTIFICATE_EXPIRED",
+                   "the client certificate ended at " + FormatRfc3339(*certificate.not_after));
+    }
+    // The SPIFFE standard: a certificate with a SPIFFE id has that URI SAN and no other.
+    for (const std::string& uri : certificate.uris) {
+      if (!IsPrintable(uri)) return Invalid("a URI in the client certificate has a byte that has no place there");
+      if (!HasScheme(uri)) continue;
+      if (certificate.uris.size() > 1) return Invalid("the client certificate has a SPIFFE id beside another URI");
+      if (!IsSpiffeId(uri)) return Invalid("the client certificate's SPIFFE id is malformed");
+      const std::string_view rest = std::string_view(uri).substr(kSpiffeScheme.size());
+      const std::string_view domain = rest.substr(0, rest.find('/'));
+      if (!trust_domains.empty() &&
+          std::find(trust_domains.begin(), trust_domains.end(), domain) == trust_domains.end()) {
+        return Invalid("the trust domain " + std::string(domain) + " is not among identity.trust_domains");
+      }
+      shown.spiffe = uri;
+    }
+    for (const std::string& name : certificate.dns_names) {
+      if (!IsPrintable(name)) return Invalid("a DNS name in the client certificate has a byte that has no place there");
+      // A wildcard or a dot at the end is no host's name, and so nobody's.
+      std::string lower = LowerCase(name);
+      if (IsDnsName(lower)) shown.dns_names.push_back(std::move(lower));
+    }
+  }
+  if (peer.bearer.has_value()) {
+    if (!IsSubject(peer.bearer->subject)) {
+      return Invalid("the bearer token's sub is longer than 1024 bytes or has a byte that has no place there");
+    }
+    shown.bearer = &*peer.bearer;
+  }
+  return shown;
+}
+
+// Whether the identity asks for nothing of a certificate, or for what was shown.
+bool MatchesCertificate(const IdentityRule& identity, const Shown& shown) {
+  if (!identity.certificate.has_value()) return true;
+  const auto matches = [&](const std::string& name) {
+    Captures captures;
+    return identity.certificate->Matches(name, captures);
+  };
+  if (identity.certificate->kind() == PatternKind::kSpiffe) return matches(shown.spiffe);
+  return std::any_of(shown.dns_names.begin(), shown.dns_names.end(), matches);
+}
+
 }  // namespace
 
-// Each identity stands in one place, by what of it is rarest.
+// Each identity stands in one place, by what of it is rarest, and among all.
 struct CallerIndex::Entries {
   struct Entry {
     const CallerRule* rule;
@@ -117,6 +206,7 @@ struct CallerIndex::Entries {
 
   void Add(const Entry& entry) {
     const IdentityRule& identity = *entry.identity;
+    all.push_back(entry);
     if (identity.certificate.has_value() && identity.certificate->is_literal()) {
       const bool is_dns = identity.certificate->kind() == PatternKind::kDns;
       (is_dns ? by_dns : by_spiffe)[identity.certificate->text()].push_back(entry);
@@ -142,6 +232,21 @@ struct CallerIndex::Entries {
     open.push_back(entry);
   }
 
+  // The claims, quoted, that the token lacks in identities that match but for such: the first five.
+  std::string MissingClaims(const Shown& shown) const {
+    constexpr std::size_t kMost = 5;
+    std::set<std::string> missing;
+    for (const Entry& each : all) {
+      const std::optional<JwtRule>& jwt = each.identity->jwt;
+      if (!jwt.has_value() || !MatchesCertificate(*each.identity, shown) || !MatchesSubject(*jwt, shown.bearer))
+        continue;
+      for (const auto& [name, pattern] : jwt->claims) {
+        if (missing.size() < kMost && !HasClaim(*shown.bearer, name)) missing.insert("'" + name + "'");
+      }
+    }
+    return absl::StrJoin(missing, ", ");
+  }
+
   static void TryAll(const Map& map, const std::string& key, const Shown& shown, Found& found) {
     const auto entries = map.find(key);
     if (entries == map.end()) return;
@@ -150,6 +255,7 @@ struct CallerIndex::Entries {
 
   Map by_spiffe, by_dns, by_subject, by_claim;
   std::vector<Entry> open;
+  std::vector<Entry> all;
 };
 
 CallerIndex::CallerIndex(const std::vector<CallerRule>& rules, std::vector<std::string> trust_domains)
@@ -164,47 +270,9 @@ CallerIndex::CallerIndex(const std::vector<CallerRule>& rules, std::vector<std::
 CallerIndex::~CallerIndex() = default;
 
 absl::StatusOr<Caller> CallerIndex::Recognise(const PeerFacts& peer, WallTime now) const {
-  if (!peer.certificate.has_value() && !peer.bearer.has_value()) {
-    return Invalid("neither a client certificate nor a bearer token was shown");
-  }
-  Shown shown;
-  if (peer.certificate.has_value()) {
-    const CertificateFacts& certificate = *peer.certificate;
-    if (!certificate.not_after.has_value()) {
-      return Error(absl::StatusCode::kUnauthenticated, "CERTIFICATE_EXPIRED", "the client certificate has no end");
-    }
-    if (now >= *certificate.not_after) {
-      return Error(absl::StatusCode::kUnauthenticated, "CERTIFICATE_EXPIRED",
-                   "the client certificate ended at " + FormatRfc3339(*certificate.not_after));
-    }
-    // The SPIFFE standard: a certificate with a SPIFFE id has that URI SAN and no other.
-    for (const std::string& uri : certificate.uris) {
-      if (!IsPrintable(uri)) return Invalid("a URI in the client certificate has a byte that has no place there");
-      if (!HasScheme(uri)) continue;
-      if (certificate.uris.size() > 1) return Invalid("the client certificate has a SPIFFE id beside another URI");
-      if (!IsSpiffeId(uri)) return Invalid("the client certificate's SPIFFE id is malformed");
-      const std::string_view rest = std::string_view(uri).substr(kSpiffeScheme.size());
-      const std::string_view domain = rest.substr(0, rest.find('/'));
-      if (!trust_domains_.empty() &&
-          std::find(trust_domains_.begin(), trust_domains_.end(), domain) == trust_domains_.end()) {
-        return Invalid("the trust domain " + std::string(domain) + " is not among identity.trust_domains");
-      }
-      shown.spiffe = uri;
-    }
-    for (const std::string& name : certificate.dns_names) {
-      if (!IsPrintable(name)) return Invalid("a DNS name in the client certificate has a byte that has no place there");
-      // A wildcard or a dot at the end is no host's name, and so nobody's.
-      std::string lower = LowerCase(name);
-      if (IsDnsName(lower)) shown.dns_names.push_back(std::move(lower));
-    }
-  }
-  if (peer.bearer.has_value()) {
-    if (!IsSubject(peer.bearer->subject)) {
-      return Invalid("the bearer token's sub is longer than 1024 bytes or has a byte that has no place there");
-    }
-    shown.bearer = &*peer.bearer;
-  }
-
+  const absl::StatusOr<Shown> checked = Check(peer, trust_domains_, now);
+  if (!checked.ok()) return checked.status();
+  const Shown& shown = *checked;
   Found found;
   const Entries& entries = *entries_;
   if (!shown.spiffe.empty()) Entries::TryAll(entries.by_spiffe, shown.spiffe, shown, found);
@@ -216,12 +284,30 @@ absl::StatusOr<Caller> CallerIndex::Recognise(const PeerFacts& peer, WallTime no
       for (const auto& [name, value] : bearer.claims) {
         Entries::TryAll(entries.by_claim, ClaimKey(bearer.issuer, name, value), shown, found);
       }
+      for (const auto& [name, values] : bearer.claim_lists) {
+        for (const std::string& value : values) {
+          Entries::TryAll(entries.by_claim, ClaimKey(bearer.issuer, name, value), shown, found);
+        }
+      }
     }
   }
   for (const Entries::Entry& each : entries.open) Try(*each.rule, *each.identity, shown, found);
   if (found.is_ambiguous()) return Unknown("what was shown matches more than one caller of the policy");
-  if (!found.caller().has_value()) return Unknown("what was shown matches no caller of the policy");
-  return *std::move(found.caller());
+  if (found.caller().has_value()) return *std::move(found.caller());
+  const std::string missing = entries.MissingClaims(shown);
+  return Unknown("what was shown matches no caller of the policy" +
+                 (missing.empty() ? "" : "; the bearer token has no claim " + missing));
+}
+
+absl::Status CallerIndex::CheckCertificate(const CertificateFacts& certificate, bool bearer_may_follow,
+                                           WallTime now) const {
+  const absl::Status alone = Recognise({certificate, std::nullopt}, now).status();
+  if (!bearer_may_follow || !absl::IsPermissionDenied(alone)) return alone;
+  const absl::StatusOr<Shown> shown = Check({certificate, std::nullopt}, trust_domains_, now);
+  const bool may_match = std::any_of(entries_->all.begin(), entries_->all.end(), [&](const Entries::Entry& each) {
+    return each.identity->jwt.has_value() && MatchesCertificate(*each.identity, *shown);
+  });
+  return may_match ? absl::OkStatus() : alone;
 }
 
 }  // namespace tokenbroker

@@ -46,6 +46,10 @@ class CallerIndex {
   //   PERMISSION_DENIED, UNKNOWN_CALLER      no rule matches, or more than one caller would
   absl::StatusOr<Caller> Recognise(const PeerFacts& peer, WallTime now) const;
 
+  // Whether a peer with this certificate may be a caller: alone, or, if `bearer_may_follow`, beside some bearer token.
+  // Errors as above.
+  absl::Status CheckCertificate(const CertificateFacts& certificate, bool bearer_may_follow, WallTime now) const;
+
  private:
   struct Entries;
 

@@ -45,6 +45,10 @@ const std::vector<CallerRule>& Rules() {
       Rule("pair-{x}", {AndJwt(Spiffe("test/pair/{x}"), "pair:{x}")}),
       Rule("job", {Jwt("", {{"project_path", "acme/job"}, {"ref_protected", "true"}})}),
       Rule("robot", {Jwt("robot")}),
+      Rule("operators", {Jwt("", {{"groups", "operators"}})}),
+      Rule("auditors", {Jwt("", {{"groups", "auditors"}, {"site", "*"}})}),
+      Rule("squad-{s}", {Jwt("", {{"groups", "squad-{s}"}, {"home", "{s}"}})}),
+      Rule("any-{g}", {Jwt("", {{"groups", "any-{g}"}})}),
   };
   return *kRules;
 }
@@ -60,6 +64,12 @@ PeerFacts And(PeerFacts peer, std::string subject, std::map<std::string, std::st
 }
 PeerFacts Bears(std::string subject, std::map<std::string, std::string> claims = {}) {
   return And({}, std::move(subject), std::move(claims));
+}
+// With the claim "groups", a list.
+PeerFacts InGroups(std::vector<std::string> groups, std::map<std::string, std::string> claims = {}) {
+  PeerFacts peer = Bears("person", std::move(claims));
+  peer.bearer->claim_lists.emplace("groups", std::move(groups));
+  return peer;
 }
 
 std::string ToText(const Caller& caller) {
@@ -150,10 +160,56 @@ INSTANTIATE_TEST_SUITE_P(
         {"TokenOfNobody", And(Shows({"spiffe://test/web"}), "nobody"), "web spiffe://test/web"},
         {"ExpiredWithToken", And(Shows({"spiffe://test/web"}, {}, kNow), "robot"), "CERTIFICATE_EXPIRED", kAuth},
         {"BadCertificateWithToken", And(Shows({"spiffe://test"}), "robot"), "IDENTITY_INVALID", kAuth},
+        {"ElementOfAList", InGroups({"users", "operators"}), "operators jwt:https://idp person"},
+        {"ElementTwice", InGroups({"operators", "operators"}), "operators jwt:https://idp person"},
+        {"OnlyPartOfAnElement", InGroups({"operators2", "the-operators", ""}), "UNKNOWN_CALLER", kDenied},
+        {"EmptyList", InGroups({}), "UNKNOWN_CALLER", kDenied},
+        {"TextInPlaceOfAList", Bears("person", {{"groups", "operators"}}), "operators jwt:https://idp person"},
+        {"ListOfTwoCallers", InGroups({"operators", "auditors"}, {{"site", "x"}}), "UNKNOWN_CALLER", kDenied},
+        {"ListAndClaim", InGroups({"users", "auditors"}, {{"site", "x"}}), "auditors jwt:https://idp person"},
+        {"ListWithoutClaim", InGroups({"auditors"}), "UNKNOWN_CALLER", kDenied},
+        {"CaptureOfAnElement", InGroups({"users", "any-x"}), "any-x jwt:https://idp person of any-{g} g=x"},
+        {"CapturesOfTwoElements", InGroups({"any-x", "any-y"}), "UNKNOWN_CALLER", kDenied},
+        {"TheElementThatAgrees", InGroups({"squad-a", "squad-b"}, {{"home", "b"}}),
+         "squad-b jwt:https://idp person of squad-{s} s=b"},
+        {"NoElementAgrees", InGroups({"squad-a"}, {{"home", "b"}}), "UNKNOWN_CALLER", kDenied},
         {"NulInSubject", Bears(std::string("robot\0", 6)), "IDENTITY_INVALID", kAuth},
         {"LongSubject", Bears(std::string(1025, 'a')), "IDENTITY_INVALID", kAuth},
     }),
     [](const auto& info) { return info.param.name; });
+
+// For the operator's log.
+TEST(MissingClaimTest, IsNamed) {
+  const CallerIndex index(Rules(), {});
+  const auto says = [&](const PeerFacts& peer) { return std::string(index.Recognise(peer, kNow).status().message()); };
+  EXPECT_EQ(says(InGroups({"auditors"})),
+            "what was shown matches no caller of the policy; the bearer token has no claim 'home', 'project_path', "
+            "'ref_protected', 'site'");
+  EXPECT_EQ(says(Bears("system:serviceaccount:blue:deploy",
+                       {{"groups", ""}, {"home", ""}, {"site", ""}, {"project_path", ""}, {"ref_protected", ""}})),
+            "what was shown matches no caller of the policy; the bearer token has no claim 'kubernetes.io/namespace'");
+  EXPECT_EQ(says(Shows({"spiffe://test/nobody"})), "what was shown matches no caller of the policy");
+  EXPECT_EQ(says(And({}, "x", {}, "https://other")), "what was shown matches no caller of the policy");
+}
+
+TEST(CheckCertificateTest, SaysWhetherSomeCallerMayHaveIt) {
+  const CallerIndex all(Rules(), {});
+  const std::vector<CallerRule> certificates(Rules().begin() + 4, Rules().begin() + 7);  // No token stands alone.
+  const auto reason = [](const CallerIndex& index, const std::string& spiffe, bool bearer_may_follow) {
+    return ReasonOf(index.CheckCertificate(*Shows({spiffe}).certificate, bearer_may_follow, kNow));
+  };
+  EXPECT_EQ(reason(all, "spiffe://test/web", false), "");
+  EXPECT_EQ(reason(all, "spiffe://test/nobody", false), "UNKNOWN_CALLER");
+  EXPECT_EQ(reason(all, "spiffe://test/both", false), "UNKNOWN_CALLER");
+  EXPECT_EQ(reason(all, "spiffe://test/nobody", true), "");  // Beside the token of "robot".
+  EXPECT_EQ(reason(all, "spiffe://test/a b", true), "IDENTITY_INVALID");
+  const CallerIndex index(certificates, {});
+  EXPECT_EQ(reason(index, "spiffe://test/both", true), "");
+  EXPECT_EQ(reason(index, "spiffe://test/pair/x", true), "");
+  EXPECT_EQ(reason(index, "spiffe://test/pair", true), "UNKNOWN_CALLER");
+  EXPECT_EQ(ReasonOf(index.CheckCertificate(*Shows({"spiffe://test/both"}, {}, kNow).certificate, true, kNow)),
+            "CERTIFICATE_EXPIRED");
+}
 
 TEST(TrustDomainTest, OtherOnesAreNotHeard) {
   const CallerIndex index(Rules(), {"example.org", "test"});

@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "server/base/clock.h"
@@ -14,8 +15,11 @@ struct BearerFacts {
   std::string issuer;   // `iss`, exactly as it was compared.
   std::string subject;  // `sub`.
   // Every other claim that is a text, a whole number or a boolean ("true", "false"), by name; those of objects within
-  // by their path, as in "kubernetes.io/namespace". Arrays are left out.
+  // by their path, as in "kubernetes.io/namespace".
   std::map<std::string, std::string> claims;
+  // The claims whose value is a list, by name or path, with their elements of these kinds ("groups"). A name is in one
+  // of the two maps.
+  std::map<std::string, std::vector<std::string>> claim_lists = {};
 };
 
 // Thread-safe.

@@ -17,6 +17,7 @@ constexpr std::size_t kMostBytes = std::size_t{16} << 10;
 constexpr std::size_t kLongestKeyId = 256;
 constexpr std::size_t kLongestSubject = 2048;
 constexpr std::size_t kMostClaims = 256;
+constexpr std::size_t kMostElements = 1024;  // Of all lists together.
 constexpr std::size_t kMostShown = 80;
 constexpr std::int64_t kLatestSecond = 253'402'300'799;  // The end of the year 9999.
 
@@ -86,29 +87,45 @@ absl::Status CheckTimes(const json_t* payload, Duration skew, WallTime now) {
   return absl::OkStatus();
 }
 
+// A value that a policy can compare.
+std::optional<std::string> ScalarOf(const json_t* value) {
+  if (json_is_string(value)) return TextOf(value);
+  if (json_is_integer(value)) return std::to_string(json_integer_value(value));
+  if (json_is_boolean(value)) return json_is_true(value) ? "true" : "false";
+  return std::nullopt;
+}
+
 // Puts the claims of `object` under their paths into `out`. False if there are too many, or two for one path: names may
 // have slashes of their own.
-bool Flatten(const std::string& prefix, json_t* object, std::map<std::string, std::string>& out) {
+bool Flatten(const std::string& prefix, json_t* object, BearerFacts& out) {
   for (void* at = json_object_iter(object); at != nullptr; at = json_object_iter_next(object, at)) {
     const std::string path = prefix + json_object_iter_key(at);
     json_t* const value = json_object_iter_value(at);
-    std::string text;
     if (json_is_object(value)) {
       if (!Flatten(path + "/", value, out)) return false;
       continue;
     }
-    if (json_is_string(value)) {
-      text = TextOf(value);
-    } else if (json_is_integer(value)) {
-      text = std::to_string(json_integer_value(value));
-    } else if (json_is_boolean(value)) {
-      text = json_is_true(value) ? "true" : "false";
+    std::optional<std::string> text = ScalarOf(value);
+    if (!text.has_value() && !json_is_array(value)) continue;
+    if (out.claims.contains(path) || out.claim_lists.contains(path)) return false;
+    if (text.has_value()) {
+      out.claims.emplace(path, *std::move(text));
     } else {
-      continue;
+      std::vector<std::string>& elements = out.claim_lists[path];
+      for (std::size_t i = 0; i < json_array_size(value); ++i) {
+        std::optional<std::string> element = ScalarOf(json_array_get(value, i));
+        if (element.has_value()) elements.push_back(*std::move(element));
+      }
     }
-    if (!out.emplace(path, std::move(text)).second || out.size() > kMostClaims) return false;
+    if (out.claims.size() + out.claim_lists.size() > kMostClaims) return false;
   }
   return true;
+}
+
+bool HasTooManyElements(const BearerFacts& facts) {
+  std::size_t elements = 0;
+  for (const auto& [name, list] : facts.claim_lists) elements += list.size();
+  return elements > kMostElements;
 }
 
 }  // namespace
@@ -185,7 +202,8 @@ absl::StatusOr<BearerFacts> Jwt::Verify(const VerificationKey& key, const JwtRul
   if (facts.subject.empty() || facts.subject.size() > kLongestSubject || HasControl(facts.subject)) {
     return Claims("'sub' is missing, empty, too long, or has a control character");
   }
-  if (!Flatten("", payload_.get(), facts.claims)) return Claims("more than 256 claims, or two under one path");
+  if (!Flatten("", payload_.get(), facts)) return Claims("more than 256 claims, or two under one path");
+  if (HasTooManyElements(facts)) return Claims("more than 1024 elements in lists");
   facts.claims.erase("iss");
   facts.claims.erase("sub");
   return facts;

@@ -56,6 +56,8 @@ TEST(JwtTest, SaysWhoAndWhat) {
       {"text", "a b"},     {"number", "-7"},       {"yes", "true"},       {"no", "false"},
       {"in/deep/er", "x"}, {"in/deep/most", "3"},  {"in/it/self", "y"},   {"https://ns.test/role", "r"}};
   EXPECT_EQ(facts->claims, expected);
+  const std::map<std::string, std::vector<std::string>> lists = {{"list", {"a"}}, {"in/list", {}}};
+  EXPECT_EQ(facts->claim_lists, lists);
 }
 
 // A pod's projected service-account token, as the API server makes it for one audience.
@@ -92,6 +94,7 @@ TEST(JwtTest, GitLabJob) {
   EXPECT_EQ(facts->claims.at("project_path"), "acme/payments/api");
   EXPECT_EQ(facts->claims.at("ref_protected"), "true");
   EXPECT_EQ(facts->claims.at("runner_id"), "1");
+  EXPECT_EQ(facts->claim_lists.at("groups_direct"), std::vector<std::string>{"acme"});
 }
 
 TEST(JwtTest, ItsEndIsTakenWithTheSkewAndNoMore) {
@@ -147,6 +150,24 @@ TEST(JwtTest, TwoClaimsUnderOnePathAreRefused) {
   const std::string more = R"("a":{"b":"inner"},"a/b":"outer")";
   EXPECT_EQ(Says(Judge(Issuer().Token(Issuer().Claims("broker", "me", kNow, more)))),
             "CLAIMS_INVALID: more than 256 claims, or two under one path");
+}
+
+TEST(JwtTest, ElementsOfLists) {
+  const auto with = [](const std::string& more) {
+    return Judge(Issuer().Token(Issuer().Claims("broker", "me", kNow, more)));
+  };
+  const auto mixed = with(R"("groups":["a",7,true,null,0.5,["b"],{"c":"d"},"e"])");
+  ASSERT_TRUE(mixed.ok()) << mixed.status();
+  EXPECT_EQ(mixed->claim_lists.at("groups"), (std::vector<std::string>{"a", "7", "true", "e"}));
+  EXPECT_EQ(Says(with(R"("a":{"b":"inner"},"a/b":["outer"])")),
+            "CLAIMS_INVALID: more than 256 claims, or two under one path");
+  const auto many = [&](int count) {
+    std::string list = "1";
+    for (int each = 1; each < count; ++each) list += ",1";
+    return Says(with("\"groups\":[" + list + "]"));
+  };
+  EXPECT_EQ(many(1024), "OK");
+  EXPECT_EQ(many(1025), "CLAIMS_INVALID: more than 1024 elements in lists");
 }
 
 TEST(JwtTest, Bounds) {

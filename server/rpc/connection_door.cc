@@ -161,7 +161,7 @@ void ConnectionDoor::AcceptFrom(int listener) {
       continue;
     }
     watched_.push_back({watched, AddressOf(peer)});
-    take_(listener, connection);
+    take_(listener, connection, watched_.back().peer);
   }
 }
 

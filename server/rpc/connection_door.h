@@ -16,8 +16,8 @@ namespace tokenbroker {
 
 class ConnectionDoor {
  public:
-  // Takes what was accepted.
-  using Take = absl::AnyInvocable<void(int listener, int connection)>;
+  // Takes what was accepted; `peer` is its address, without the port.
+  using Take = absl::AnyInvocable<void(int listener, int connection, const std::string& peer)>;
   using TooMany = absl::AnyInvocable<void(const std::string& peer)>;
 
   // Binds every address of "host:port"; with port 0 one free port for all. UNAVAILABLE, with address and cause, if that

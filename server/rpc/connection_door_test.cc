@@ -35,7 +35,7 @@ int ConnectTo(int port, const char* from = "127.0.0.1") {
 class Visitors {
  public:
   explicit Visitors(ConnectionDoor& door) {
-    door.Start([this](int, int connection) { Come(connection); },
+    door.Start([this](int, int connection, const std::string&) { Come(connection); },
                [this](const std::string& peer) {
                  const std::lock_guard lock(mutex_);
                  ended_peer_ = peer;

@@ -5,6 +5,7 @@
 #include <openssl/bio.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 #include <time.h>
 
 #include <memory>
@@ -20,6 +21,7 @@ namespace {
 struct Free {
   void operator()(BIO* bio) const { BIO_free(bio); }
   void operator()(X509* certificate) const { X509_free(certificate); }
+  void operator()(GENERAL_NAMES* names) const { GENERAL_NAMES_free(names); }
 };
 
 std::vector<std::string> Values(const grpc::AuthContext& context, const char* property) {
@@ -30,14 +32,18 @@ std::vector<std::string> Values(const grpc::AuthContext& context, const char* pr
   return values;
 }
 
+std::optional<WallTime> NotAfter(const X509& certificate) {
+  std::tm end{};
+  if (ASN1_TIME_to_tm(X509_get0_notAfter(&certificate), &end) != 1) return std::nullopt;
+  return WallTime(seconds(timegm(&end)));
+}
+
 std::optional<WallTime> NotAfter(const std::string& pem) {
   const std::unique_ptr<BIO, Free> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
   if (bio == nullptr) return std::nullopt;
   const std::unique_ptr<X509, Free> certificate(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
   if (certificate == nullptr) return std::nullopt;
-  std::tm end{};
-  if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate.get()), &end) != 1) return std::nullopt;
-  return WallTime(seconds(timegm(&end)));
+  return NotAfter(*certificate);
 }
 
 // When certificates end, by their text. OpenSSL 3 takes longer to read one than a whole call may take, and a connection
@@ -74,6 +80,21 @@ std::optional<CertificateFacts> CertificateOf(const grpc::AuthContext& context) 
   facts.uris = Values(context, GRPC_PEER_URI_PROPERTY_NAME);
   facts.dns_names = Values(context, GRPC_PEER_DNS_PROPERTY_NAME);
   facts.not_after = ends->Of(certificates.front());
+  return facts;
+}
+
+CertificateFacts CertificateOf(const X509& certificate) {
+  CertificateFacts facts;
+  facts.not_after = NotAfter(certificate);
+  const std::unique_ptr<GENERAL_NAMES, Free> names(
+      static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(&certificate, NID_subject_alt_name, nullptr, nullptr)));
+  for (int i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
+    const GENERAL_NAME* const name = sk_GENERAL_NAME_value(names.get(), i);
+    if (name->type != GEN_URI && name->type != GEN_DNS) continue;
+    const ASN1_STRING* const text = name->d.ia5;
+    (name->type == GEN_URI ? facts.uris : facts.dns_names)
+        .emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)), ASN1_STRING_length(text));
+  }
   return facts;
 }
 

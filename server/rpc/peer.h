@@ -1,7 +1,8 @@
 #pragma once
-// What gRPC knows of a TLS peer, as plain facts.
+// What gRPC or OpenSSL knows of a TLS peer, as plain facts.
 
 #include <grpcpp/security/auth_context.h>
+#include <openssl/x509.h>
 
 #include <optional>
 
@@ -14,5 +15,7 @@ namespace tokenbroker {
 // certificate's end is read from the certificate itself, which is there also when a TLS session was resumed after that
 // end. Nothing, if the peer showed no certificate.
 std::optional<CertificateFacts> CertificateOf(const grpc::AuthContext& context);
+// The same of a certificate during its handshake.
+CertificateFacts CertificateOf(const X509& certificate);
 
 }  // namespace tokenbroker

@@ -33,11 +33,27 @@ bool RawPeer::IsPutOut() const {
   return got == 0 || (got < 0 && errno == ECONNRESET);
 }
 
-std::string RawPeer::ShakeHands(const TestCertificate& certificate, int lowest, int highest) {
+std::string RawPeer::ShakeHands(const TestCertificate& certificate, int lowest, int highest,
+                                const std::string& protocol) {
   context_.reset(SSL_CTX_new(TLS_client_method()));
   SSL_CTX_set_security_level(context_.get(), 0);  // So that it is not this side that refuses an old version.
   SSL_CTX_set_min_proto_version(context_.get(), lowest);
   SSL_CTX_set_max_proto_version(context_.get(), highest);
+  if (requires_trust_) SSL_CTX_set_verify(context_.get(), SSL_VERIFY_PEER, nullptr);  // No authority is known.
+  if (!certificate.certificate_pem.empty()) UseCertificate(certificate);
+  tls_.reset(SSL_new(context_.get()));
+  const std::string protocols = static_cast<char>(protocol.size()) + protocol;
+  if (!protocol.empty()) {
+    SSL_set_alpn_protos(tls_.get(), reinterpret_cast<const unsigned char*>(protocols.data()),
+                        static_cast<unsigned int>(protocols.size()));
+  }
+  SSL_set_fd(tls_.get(), socket_);
+  const bool done = SSL_connect(tls_.get()) == 1;
+  ERR_clear_error();
+  return done ? SSL_get_version(tls_.get()) : "";
+}
+
+void RawPeer::UseCertificate(const TestCertificate& certificate) {
   const auto bio = [](const std::string& text) {
     return std::unique_ptr<BIO, decltype(&BIO_free_all)>(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())),
                                                          &BIO_free_all);
@@ -48,13 +64,10 @@ std::string RawPeer::ShakeHands(const TestCertificate& certificate, int lowest, 
       PEM_read_bio_PrivateKey(bio(certificate.key_pem).get(), nullptr, nullptr, nullptr), &EVP_PKEY_free);
   EXPECT_EQ(SSL_CTX_use_certificate(context_.get(), leaf.get()), 1);
   EXPECT_EQ(SSL_CTX_use_PrivateKey(context_.get(), key.get()), 1);
-  tls_.reset(SSL_new(context_.get()));
-  const unsigned char protocols[] = {2, 'h', '2'};
-  SSL_set_alpn_protos(tls_.get(), protocols, sizeof protocols);
-  SSL_set_fd(tls_.get(), socket_);
-  const bool done = SSL_connect(tls_.get()) == 1;
-  ERR_clear_error();
-  return done ? SSL_get_version(tls_.get()) : "";
+}
+
+void RawPeer::WritePlain(const std::string& bytes) {
+  EXPECT_EQ(send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
 }
 
 void RawPeer::Write(const std::string& bytes) {

@@ -27,17 +27,24 @@ class RawPeer {
 
   // Whether the other side closes the connection, of which nothing was said.
   bool IsPutOut() const;
-  // With this certificate and a version of TLS from `lowest` to `highest` (TLS1_2_VERSION). The version; empty:
-  // refused. The server's certificate is not looked at.
-  std::string ShakeHands(const TestCertificate& certificate, int lowest, int highest);
+  // With this certificate (empty: none), a version of TLS from `lowest` to `highest` (TLS1_2_VERSION) and one protocol
+  // on offer (empty: none). The version; empty: refused. The server's certificate is not looked at, unless RequireTrust
+  // was called; then it is rejected.
+  std::string ShakeHands(const TestCertificate& certificate, int lowest, int highest,
+                         const std::string& protocol = "h2");
+  void RequireTrust() { requires_trust_ = true; }
   void Write(const std::string& bytes);
+  // Without TLS.
+  void WritePlain(const std::string& bytes);
   // Nothing, if the connection ended.
   std::optional<Frame> ReadFrame();
 
  private:
+  void UseCertificate(const TestCertificate& certificate);
   bool Read(char* to, std::size_t size);
 
   int socket_ = -1;
+  bool requires_trust_ = false;
   std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context_{nullptr, &SSL_CTX_free};
   std::unique_ptr<SSL, decltype(&SSL_free)> tls_{nullptr, &SSL_free};
 };

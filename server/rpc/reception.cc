@@ -54,6 +54,9 @@ class Reception::Recogniser {
   absl::StatusOr<Caller> Recognise(const PeerFacts& peer) {
     return KnownCallers()->callers.Recognise(peer, clock_.Now());
   }
+  absl::Status CheckCertificate(const CertificateFacts& certificate, bool bearer_may_follow) {
+    return KnownCallers()->callers.CheckCertificate(certificate, bearer_may_follow, clock_.Now());
+  }
 
  private:
   // The callers of the policy of now; made anew when that has changed.
@@ -88,6 +91,12 @@ std::shared_ptr<UnaryCall> Reception::Begin(const grpc::CallbackServerContext& c
                                             const google::protobuf::Message& request) const {
   Note(method, request);
   return UnaryCall::Begin(context, method, parts_.clock, parts_.metrics);
+}
+
+absl::Status Reception::CheckPeer(const CertificateFacts& certificate) const {
+  if (!options_.client_certificate_required && parts_.bearers != nullptr) return absl::OkStatus();
+  if (parts_.policies.Current()->callers().empty()) return absl::OkStatus();  // None is loaded: the calls say so.
+  return recogniser_->CheckCertificate(certificate, parts_.bearers != nullptr);
 }
 
 absl::StatusOr<Caller> Reception::Recognise(const grpc::CallbackServerContext& context) const {
@@ -134,7 +143,7 @@ absl::StatusOr<Caller> Reception::Admit(const grpc::CallbackServerContext& conte
   }
   place = places_.Take(caller->name);
   if (place) return caller;
-  if (const std::optional<std::int64_t> suppressed = too_many_.Take(parts_.clock.Boot())) {
+  if (const std::optional<std::int64_t> suppressed = too_many_.Take(caller->name, parts_.clock.Boot())) {
     parts_.log.Info("too many calls", {{"caller", caller->name}, {"suppressed", *suppressed}});
   }
   return Error(absl::StatusCode::kResourceExhausted, "TOO_MANY_CALLS",
@@ -149,13 +158,17 @@ grpc::ServerUnaryReactor* Reception::Refuse(UnaryCall& call, std::string method,
 }
 
 UnaryCall::OnEnd Reception::Logged(std::string method, const Caller& caller) const {
-  return [log = &parts_.log, method = std::move(method), name = caller.name](const absl::Status& status) {
+  return [log = &parts_.log, clock = &parts_.clock, lines = failed_calls_, method = std::move(method),
+          name = caller.name](const absl::Status& status) {
     if (status.ok()) return log->Debug("call ended", {{"method", method}, {"caller", name}, {"code", "OK"}});
+    const std::optional<std::int64_t> suppressed = lines->Take(name, clock->Boot());
+    if (!suppressed.has_value()) return;
     log->Info("call failed", {{"method", method},
                               {"caller", name},
                               {"code", std::string(absl::StatusCodeToString(status.code()))},
                               {"reason", ReasonOf(status)},
-                              {"error", std::string(status.message())}});
+                              {"error", std::string(status.message())},
+                              {"suppressed", *suppressed}});
   };
 }
 

@@ -34,8 +34,9 @@ struct ServiceParts {
 };
 
 struct ReceptionOptions {
-  std::vector<std::string> trust_domains;  // Lower case; empty: whatever the client authorities vouch for.
-  int max_calls_per_caller = 256;          // At work at a time.
+  std::vector<std::string> trust_domains;   // Lower case; empty: whatever the client authorities vouch for.
+  int max_calls_per_caller = 256;           // At work at a time.
+  bool client_certificate_required = true;  // Else a bearer token may stand beside any certificate, or none.
 };
 
 // Thread-safe.
@@ -57,16 +58,20 @@ class Reception {
   //   RESOURCE_EXHAUSTED, METADATA_TOO_LARGE   more than 16 KiB
   //   RESOURCE_EXHAUSTED, TOO_MANY_CALLS       the caller has max_calls_per_caller at work; others are not concerned
   absl::StatusOr<Caller> Admit(const grpc::CallbackServerContext& context, CallPlace& place) const;
+  // Whether a peer may be a caller with this certificate, which an authority of callers vouches for: the same question
+  // during the handshake. OK wherever a bearer token may say who calls instead, and as long as there is no
+  // policy.
+  absl::Status CheckPeer(const CertificateFacts& certificate) const;
   // Waits up to `timeout` for the calls that are in flight.
   void WaitForCalls(Duration timeout) const { places_.WaitForNone(timeout); }
   // Ends a call whose request cannot be one.
   grpc::ServerUnaryReactor* Refuse(UnaryCall& call, std::string method, const Caller& caller,
                                    const absl::Status& status) const;
-  // Writes the end of a call into the log.
+  // Writes the end of a call into the log: failed calls as far as the caller's lines of the minute go.
   UnaryCall::OnEnd Logged(std::string method, const Caller& caller) const;
 
  private:
-  // Lines a minute about peers that are not recognised, and about callers with too many calls.
+  // Lines a minute about peers that are not recognised; and of each caller, about too many calls and about failed ones.
   static constexpr int kMaxFailureLines = 20;
 
   struct Known;
@@ -78,7 +83,9 @@ class Reception {
   const ReceptionOptions options_;
   mutable CallPlaces places_;
   mutable LineBudget failures_{kMaxFailureLines};
-  mutable LineBudget too_many_{kMaxFailureLines};
+  mutable CallerLineBudgets too_many_{kMaxFailureLines};
+  // Shared with the calls in flight.
+  const std::shared_ptr<CallerLineBudgets> failed_calls_ = std::make_shared<CallerLineBudgets>(kMaxFailureLines);
   const std::shared_ptr<Recogniser> recogniser_;  // Shared with the callers that it recognised.
 };
 

@@ -150,7 +150,26 @@ TEST_F(RpcTest, ACallerThatLeavesIsAnsweredAtOnceAndItsTokenIsTakenBack) {
   EXPECT_EQ(OnlyToken().revoke_reason, RevokeReason::kCallerGone);
 }
 
-TEST_F(RpcTest, WhoIsUnknownIsToldSoAndNoMore) {
+// Never called: no call has a token. With it, the policy's callers are judged by the call and not by the handshake
+// (handshake_test.cc).
+class NoBearer final : public BearerVerifier {
+ public:
+  absl::StatusOr<BearerFacts> Verify(std::string_view, WallTime) override { return absl::InternalError("called"); }
+};
+
+// A bearer token may say who calls.
+class BearerTest : public RpcTest {
+ protected:
+  BearerTest() {
+    RpcServerOptions options = Options();
+    options.client_certificate_required = options.callers.client_certificate_required = false;
+    StartServer(options, &bearers_);
+  }
+
+  NoBearer bearers_;
+};
+
+TEST_F(BearerTest, WhoIsUnknownIsToldSoAndNoMore) {
   const auto stub = StubOf(ClientSpec("spiffe://test/nobody"));
   v1::GetCallerResponse response;
   const grpc::Status status = Call(*stub, &Stub::GetCaller, v1::GetCallerRequest(), response);
@@ -162,7 +181,7 @@ TEST_F(RpcTest, WhoIsUnknownIsToldSoAndNoMore) {
 }
 
 // Two names of two callers: the operator's log says that there were two, the peer does not learn it.
-TEST_F(RpcTest, ThatTwoCallersMatchIsForTheLogAlone) {
+TEST_F(BearerTest, ThatTwoCallersMatchIsForTheLogAlone) {
   TestCertificateSpec spec = ClientSpec("spiffe://test/ci");
   config::v1::Policy source;
   for (const char* name : {"one", "two"}) {
@@ -181,7 +200,7 @@ TEST_F(RpcTest, ThatTwoCallersMatchIsForTheLogAlone) {
   EXPECT_NE(log_.text().find("more than one"), std::string::npos);
 }
 
-TEST_F(RpcTest, NeitherACommonNameNorAnEMailAddressIsAnIdentity) {
+TEST_F(BearerTest, NeitherACommonNameNorAnEMailAddressIsAnIdentity) {
   TestCertificateSpec spec;
   spec.common_name = "spiffe://test/ci";
   spec.emails = {"spiffe://test/ci"};

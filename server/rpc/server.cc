@@ -11,6 +11,8 @@
 
 #include "server/rpc/admin_service.h"
 #include "server/rpc/connection_door.h"
+#include "server/rpc/handshake_monitor.h"
+#include "server/rpc/line_budget.h"
 #include "server/rpc/server_tls.h"
 #include "server/rpc/token_service.h"
 
@@ -31,6 +33,7 @@ constexpr int kMetadataHardMaxBytes = 64 << 10;
 constexpr int kStreamsPerConnection = 1000;
 constexpr Duration kConnectionGrace = seconds(60);
 constexpr Duration kWarnEvery = minutes(1);
+constexpr int kMaxHandshakeLines = 20;  // A minute, about failed handshakes.
 
 class Server final : public RpcServer {
  public:
@@ -44,6 +47,7 @@ class Server final : public RpcServer {
         tls_(std::move(tls)) {}
   ~Server() override {
     if (door_ != nullptr) door_->Close();
+    if (handshakes_ != nullptr) handshakes_->Stop();
   }
 
   absl::Status Listen(const RpcServerOptions& options) {
@@ -76,13 +80,17 @@ class Server final : public RpcServer {
     builder.RegisterService(&admin_);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) return absl::InternalError("gRPC does not start");
+    handshakes_ = std::make_shared<HandshakeMonitor>(
+        options.handshake_timeout,
+        [this](const CertificateFacts& certificate) { return reception_.CheckPeer(certificate); },
+        [this](const HandshakeFailure& failure) { HandshakeFailed(failure); });
     door_ = *std::move(door);
     door_->Start(
-        [this](int listener, int connection) {
+        [this](int listener, int connection, const std::string& peer) {
           grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters accepted;
           accepted.listener_fd = listener;
           accepted.fd = connection;
-          acceptor_->HandleNewConnection(&accepted);
+          handshakes_->Watch(peer, [&] { acceptor_->HandleNewConnection(&accepted); });
         },
         [this, most = options.max_connections](const std::string& peer) { TooManyConnections(most, peer); });
     for (const char* const service : {"", "tokenbroker.v1.TokenService", "tokenbroker.v1.AdminService"}) {
@@ -121,6 +129,16 @@ class Server final : public RpcServer {
     log_.Warn("too many connections: others are ended for new ones", {{"max_connections", most}, {"peer", peer}});
   }
 
+  // On any thread of gRPC's.
+  void HandshakeFailed(const HandshakeFailure& failure) {
+    metrics_.HandshakeFailed(failure.reason);
+    const std::optional<std::int64_t> suppressed = failed_handshakes_.Take(clock_.Boot());
+    if (!suppressed.has_value()) return;
+    log_.Info(
+        "TLS handshake failed",
+        {{"peer", failure.peer}, {"reason", failure.reason}, {"detail", failure.detail}, {"suppressed", *suppressed}});
+  }
+
   Clock& clock_;
   Log& log_;
   Metrics& metrics_;
@@ -131,6 +149,8 @@ class Server final : public RpcServer {
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
   std::unique_ptr<grpc::Server> server_;
   std::optional<BootTime> warned_;
+  LineBudget failed_handshakes_{kMaxHandshakeLines};
+  std::shared_ptr<HandshakeMonitor> handshakes_;
   std::unique_ptr<ConnectionDoor> door_;
 };
 

@@ -45,6 +45,9 @@ constexpr std::array<std::string_view, 3> kAttempts = {"proved", "retry", "parke
 constexpr std::array<std::string_view, 3> kLooks = {"nothing", "found", "failed"};
 constexpr std::array<std::string_view, 4> kAuthenticationFailures = {"CERTIFICATE_EXPIRED", "IDENTITY_INVALID",
                                                                      "TOKEN_INVALID", "UNKNOWN_CALLER"};
+constexpr std::array<std::string_view, 12> kHandshakeFailures = {
+    "tls_version",      "no_certificate", "untrusted", "expired", "not_yet_valid", "unknown_caller",
+    "rejected_by_peer", "not_tls",        "no_http2",  "closed",  "timeout",       "other"};
 constexpr std::array<std::string_view, 12> kJwtFaults = {
     "MALFORMED",    "HEADER_REFUSED",  "ALGORITHM_REFUSED", "ISSUER_UNKNOWN", "KEYS_MISSING",  "KEY_UNKNOWN",
     "KEY_MISMATCH", "SIGNATURE_WRONG", "AUDIENCE_WRONG",    "EXPIRED",        "NOT_YET_VALID", "CLAIMS_INVALID"};
@@ -187,6 +190,8 @@ struct Metrics::Families {
   Counter& connections_refused =
       CounterFamily("tokenbroker_connections_refused_total", "Connections closed at once, since too many were open.")
           .Add({});
+  Family<Counter>& handshake_failures =
+      CounterFamily("tokenbroker_tls_handshake_failures_total", "TLS handshakes of peers that failed, by reason.");
   Gauge& policy_load_time =
       GaugeFamily("tokenbroker_policy_load_time_seconds", "Unix time at which the policy in force was loaded.").Add({});
   Gauge& upstream_restored =
@@ -229,6 +234,9 @@ Metrics::Metrics() : families_(std::make_unique<Families>()) {
   // A series that appears only with the first failure hides the step from 0 to 1.
   for (const std::string_view reason : kAuthenticationFailures) {
     families_->authentication_failures.Add({{"reason", std::string(reason)}});
+  }
+  for (const std::string_view reason : kHandshakeFailures) {
+    families_->handshake_failures.Add({{"reason", std::string(reason)}});
   }
   for (const std::string_view fault : kJwtFaults) families_->jwt_refusals.Add({{"reason", std::string(fault)}});
   for (const std::string_view state : kStates) families_->tokens.Add({{"state", std::string(state)}});
@@ -345,6 +353,10 @@ void Metrics::SetReconcileSkipped(std::int64_t count) { families_->reconcile_ski
 void Metrics::PolicyRefused() { families_->policy_load_failures.Increment(); }
 
 void Metrics::ConnectionRefused() { families_->connections_refused.Increment(); }
+
+void Metrics::HandshakeFailed(std::string_view reason) {
+  families_->handshake_failures.Add({{"reason", Known(kHandshakeFailures, reason)}}).Increment();
+}
 
 void Metrics::SetUpstreamRestored(bool restored) { families_->upstream_restored.Set(restored ? 1 : 0); }
 

@@ -75,6 +75,8 @@ class Metrics {
   void PolicyRefused();
   // tokenbroker_connections_refused_total: over the bound of open ones.
   void ConnectionRefused();
+  // tokenbroker_tls_handshake_failures_total{reason}: those of server/rpc/handshake_monitor.h.
+  void HandshakeFailed(std::string_view reason);
   // tokenbroker_files_good{files}, tokenbroker_files_good_time_seconds{files} (unix, when a good set was last taken)
   // files: tls, gitlab_credential, policy. (Key sets of JWT issuers: SetJwtKeys.)
   void SetFilesGood(std::string_view files, bool good, WallTime now);

@@ -45,6 +45,7 @@ void TouchAll(Metrics& metrics) {
   metrics.PolicyLoaded("v1", "abc", FromMicros(1));
   metrics.PolicyRefused();
   metrics.ConnectionRefused();
+  metrics.HandshakeFailed(odd);
   metrics.SetReconcileSkipped(1);
   metrics.SetClockDifference(seconds(3));
   metrics.SetLogLinesDropped(2);

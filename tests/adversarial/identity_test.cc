@@ -55,7 +55,7 @@ class IdentityTest : public RpcTest {
     policies_->Set(*policy);
     RpcServerOptions options = Options();
     options.callers.trust_domains = {"test"};
-    options.client_certificate_required = false;
+    options.client_certificate_required = options.callers.client_certificate_required = false;
     StartServer(options, &bearers_);
   }
 
