@@ -55,6 +55,7 @@ void TouchAll(Metrics& metrics) {
   metrics.SetUpstreamRestored(true);
   metrics.ReconcileWalked(FromMicros(1), 2, 3);
   metrics.ReconcileFailed();
+  metrics.DeletedUnrecorded(true);
   metrics.SetReconcileUnproved(1);
   metrics.ReconcileFound("twin");
   metrics.ReconcileFound(odd);
