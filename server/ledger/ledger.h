@@ -189,7 +189,8 @@ class Ledger {
   // --- The life of a token ---
 
   // Writes the token as PENDING with give_up_time = now + kGiveUpAfter, its request record, and, if the request's
-  // current token was ACTIVE, that one as REVOKING (SUPERSEDED). Durable on return. INVALID_ARGUMENT if expire_time is
+  // current token was ACTIVE, that one as REVOKING (SUPERSEDED). The request's current token is the new one's
+  // predecessor, and the new one its successor. Durable on return. INVALID_ARGUMENT if expire_time is
   // not after now. RESOURCE_EXHAUSTED as CheckQuota says. The one way to a
   // DurableIntent.
   virtual Task<absl::StatusOr<DurableIntent>> Begin(IntentSpec spec) = 0;

@@ -90,6 +90,12 @@ absl::Status Supersede(Transaction& transaction, const IntentSpec& spec, const R
   return Apply(transaction, *old, std::move(change)).status();
 }
 
+absl::Status NoteSuccessor(Transaction& transaction, const TokenId& id, const TokenId& successor) {
+  absl::StatusOr<Statement> update = transaction.db.Prepare("UPDATE tokens SET successor = ? WHERE id = ?");
+  if (!update.ok()) return update.status();
+  return update->Bind(1, successor).Bind(2, id).Run();
+}
+
 std::string IntentBody(const Token& token, const Grounds& grounds) {
   JsonWriter body;
   body.Object([&] {
@@ -188,7 +194,9 @@ absl::StatusOr<Token> BeginIntent(Transaction& transaction, const QuotaRules& ru
     if (!known.ok()) return known.status();
     if (known->has_value()) {
       first_attempt_time = (*known)->first_attempt_time;
+      token.predecessor = (*known)->token_id;
       done = Supersede(transaction, spec, **known);
+      if (done.ok()) done = NoteSuccessor(transaction, token.predecessor, token.id);
     }
   }
   if (done.ok()) done = InsertToken(transaction.db, record);

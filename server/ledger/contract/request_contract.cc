@@ -76,6 +76,25 @@ TEST_P(LedgerContract, TheReplacedOneNeverComesToLife) {
   EXPECT_EQ(Shown(now), "ACTIVE");
 }
 
+TEST_P(LedgerContract, AReplacementAndTheReplacedTokenNameEachOther) {
+  IntentSpec first = WithKey(Spec());
+  const TokenId old = first.token.id;
+  ASSERT_EQ(Wait(ledger_->Begin(std::move(first))).status(), absl::OkStatus());
+  ASSERT_EQ(Wait(ledger_->Activate(old, Made(), loop_.Now() + hours(1))).status(), absl::OkStatus());
+  EXPECT_EQ(Wait(ledger_->Get(old))->token.predecessor, "");
+  EXPECT_EQ(Wait(ledger_->Get(old))->token.successor, "");
+  IntentSpec second = WithKey(Spec(), old);
+  const TokenId now = second.token.id;
+  const absl::StatusOr<DurableIntent> begun = Wait(ledger_->Begin(std::move(second)));
+  ASSERT_TRUE(begun.ok()) << begun.status();
+  EXPECT_EQ(begun->token().predecessor, old);
+  EXPECT_EQ(Wait(ledger_->Get(now))->token.predecessor, old);
+  EXPECT_EQ(Wait(ledger_->Get(now))->token.successor, "");
+  EXPECT_EQ(Wait(ledger_->Get(old))->token.predecessor, "");
+  EXPECT_EQ(Wait(ledger_->Get(old))->token.successor, now);
+  EXPECT_EQ(Shown(old), "REVOKING SUPERSEDED");
+}
+
 TEST_P(LedgerContract, TheReplacedOneKeepsItsLooks) {
   IntentSpec first = WithKey(Spec());
   const TokenId old = first.token.id;
