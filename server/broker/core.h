@@ -76,6 +76,8 @@ Decision JudgeAccess(const Policy& policy, const Caller& caller, Verb verb, cons
 
 // What today's policy says if the owner of a token asked for it now, on its target as it was then.
 Decision JudgeAsMade(const Policy& policy, const Token& token, WallTime now);
+// The same, on its target as `facts` say.
+Decision JudgeOn(const Policy& policy, const Token& token, const TargetFacts& facts, WallTime now);
 
 // The use cases; see broker.h.
 Task<absl::StatusOr<std::vector<AuditRecord>>> ReadAuditPage(Core* core, Caller caller, AuditQuery query);

@@ -52,6 +52,10 @@ Decision JudgeAccess(const Policy& policy, const Caller& caller, Verb verb, cons
 }
 
 Decision JudgeAsMade(const Policy& policy, const Token& token, WallTime now) {
+  return JudgeOn(policy, token, FactsThen(token), now);
+}
+
+Decision JudgeOn(const Policy& policy, const Token& token, const TargetFacts& facts, WallTime now) {
   const std::string& rule = token.owner_rule.empty() ? token.owner : token.owner_rule;
   const bool is_known = std::any_of(policy.callers().begin(), policy.callers().end(),
                                     [&rule](const CallerRule& each) { return each.name.text() == rule; });
@@ -60,7 +64,7 @@ Decision JudgeAsMade(const Policy& policy, const Token& token, WallTime now) {
   request.ttl = token.expire_time - token.create_time;
   request.display_name = token.display_name;
   request.labels = token.labels;
-  return policy.Decide({token.owner, "", token.owner_rule, token.owner_captures}, request, FactsThen(token));
+  return policy.Decide({token.owner, "", token.owner_rule, token.owner_captures}, request, facts);
 }
 
 Decision AbsentTarget() { return {NotGranted(), "the target does not exist or cannot be seen"}; }

@@ -90,6 +90,7 @@ Task<void> Reconciler::Run(Event stop) {
     if (stop.is_set()) co_return;
     if (end.ok()) {
       Publish(*walk);
+      co_await PublishTargets(walk);
       parts_.metrics.ReconcileWalked(walk->began, static_cast<std::int64_t>(findings_.unknown.size()),
                                      static_cast<std::int64_t>(findings_.moved.size()));
       parts_.metrics.SetReconcileSkipped(walk->skipped);
@@ -164,8 +165,14 @@ void Reconciler::Publish(const Walk& walk) {
   std::map<std::int64_t, UnknownToken> unknown = walk.unknown;
   // What a list that was skipped had shown is still not explained.
   if (!walk.lists_are_whole) unknown.insert(findings_.unknown.begin(), findings_.unknown.end());
-  findings_ = {walk.began, std::move(unknown), walk.moved};
+  findings_ = {walk.began, std::move(unknown), walk.targets_are_whole ? walk.moved : findings_.moved};
   parts_.metrics.SetUnknownTokens(static_cast<std::int64_t>(findings_.unknown.size()));
+}
+
+Task<void> Reconciler::PublishTargets(std::shared_ptr<Walk> walk) {
+  targets_ = std::make_shared<TargetsToday>(std::move(walk->changed));
+  const absl::StatusOr<std::int64_t> denied = co_await CountDeniedByTarget(parts_, targets_);
+  if (denied.ok()) parts_.metrics.SetDeniedByTarget(*denied);
 }
 
 Task<absl::Status> Reconciler::WalkInstance(std::shared_ptr<Walk> walk) {
@@ -417,7 +424,10 @@ Task<absl::Status> Reconciler::CheckTargets(std::shared_ptr<Walk> walk) {
     if (!targets.ok()) co_return targets.status();
     for (const ResolvedTarget& target : *targets) {
       const std::string what = "the target " + NameOf(target);
-      if (IsWaiting(*walk, what)) continue;
+      if (IsWaiting(*walk, what)) {
+        KeepTarget(*walk, target);
+        continue;
+      }
       const absl::StatusOr<Slots::Slot> slot = co_await Enter(walk, 1);
       if (!slot.ok()) co_return slot.status();
       const CallContext call(parts_.clock.Boot() + kReadFor);
@@ -427,9 +437,17 @@ Task<absl::Status> Reconciler::CheckTargets(std::shared_ptr<Walk> walk) {
       if (!facts.ok() && !gone) {
         const absl::Status skipped = Skip(*walk, what, facts.status());
         if (!skipped.ok()) co_return skipped;
+        KeepTarget(*walk, target);
         continue;
       }
       Answered(*walk, what);
+      if (facts.ok() && walk->changed.Add(target, *facts) && !targets_->Contains(target)) {
+        parts_.log.Warn("a target of live tokens has changed", {{"target", ToText(target)},
+                                                                {"target_id", target.id},
+                                                                {"now", ToText(facts->target)},
+                                                                {"administrator", facts->is_admin},
+                                                                {"blocked", !facts->active}});
+      }
       if (facts.ok() && facts->target.path == target.path) continue;
       std::string path = facts.ok() ? facts->target.path : "";
       const auto same = [&](const MovedTarget& each) { return each.target == target && each.path == path; };
@@ -438,8 +456,17 @@ Task<absl::Status> Reconciler::CheckTargets(std::shared_ptr<Walk> walk) {
       }
       walk->moved.push_back(MovedTarget{target, std::move(path)});
     }
-    if (targets->size() < static_cast<std::size_t>(kTargetsAtOnce)) co_return absl::OkStatus();
+    if (targets->size() < static_cast<std::size_t>(kTargetsAtOnce)) break;
     after = targets->back();
+  }
+  walk->targets_are_whole = true;
+  co_return absl::OkStatus();
+}
+
+void Reconciler::KeepTarget(Walk& walk, const ResolvedTarget& target) const {
+  walk.changed.Keep(target, *targets_);
+  for (const MovedTarget& moved : findings_.moved) {
+    if (moved.target == target) walk.moved.push_back(moved);
   }
 }
 

@@ -28,6 +28,7 @@
 #include "server/broker/broker.h"
 #include "server/broker/issuer_watch.h"
 #include "server/broker/lifecycle.h"
+#include "server/broker/targets_today.h"
 
 namespace tokenbroker {
 
@@ -42,6 +43,8 @@ class Reconciler {
 
   // As of the last part of a walk that came to its end.
   const Findings& findings() const { return findings_; }
+  // Targets that are not what they were when their tokens were made, as of the last complete walk; never null.
+  std::shared_ptr<const TargetsToday> targets() const { return targets_; }
   // It was adopted or is being revoked: no longer unknown.
   void Forget(std::int64_t upstream_id);
 
@@ -55,10 +58,12 @@ class Reconciler {
     std::map<std::int64_t, UnknownToken> unknown;
     std::map<std::int64_t, std::optional<ResolvedTarget>> targets;  // By user; nothing: GitLab knows none.
     std::vector<MovedTarget> moved;
-    bool overflowed = false;      // There are more unknown ones than are kept.
-    int responses = 0;            // Requests that GitLab answered.
-    int skipped = 0;              // Lists, rows and targets whose requests failed.
-    bool lists_are_whole = true;  // No list was skipped: what is not in `unknown` is not unknown any more.
+    TargetsToday changed;
+    bool targets_are_whole = false;  // Every target was asked for, or failed.
+    bool overflowed = false;         // There are more unknown ones than are kept.
+    int responses = 0;               // Requests that GitLab answered.
+    int skipped = 0;                 // Lists, rows and targets whose requests failed.
+    bool lists_are_whole = true;     // No list was skipped: what is not in `unknown` is not unknown any more.
   };
 
   // Each OK if it came to its end.
@@ -91,7 +96,10 @@ class Reconciler {
   bool IsWaiting(Walk& walk, const std::string& what);
   // A request for `what` was answered.
   void Answered(Walk& walk, const std::string& what);
+  // A target that was not asked for, or whose request failed: what is known of it stays.
+  void KeepTarget(Walk& walk, const ResolvedTarget& target) const;
   void Publish(const Walk& walk);
+  Task<void> PublishTargets(std::shared_ptr<Walk> walk);
 
   // Waits until the budget allows `calls` more; CANCELLED if the walk is to stop.
   Task<absl::Status> Spend(std::shared_ptr<Walk> walk, int calls);
@@ -104,6 +112,7 @@ class Reconciler {
   Lifecycle& lifecycle_;
   BootTime next_call_;
   Findings findings_;
+  std::shared_ptr<const TargetsToday> targets_ = std::make_shared<TargetsToday>();
   struct Failing {
     int times = 0;
     BootTime next;  // Not asked for before.

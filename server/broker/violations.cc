@@ -53,13 +53,16 @@ Task<absl::StatusOr<ViolationPage>> ListPolicyViolations(Core* core, Caller call
   // One snapshot judges the whole page.
   const std::shared_ptr<const Policy> policy = core->parts.policies.Current();
   const WallTime now = core->parts.ledger.Now();
-  query->visible = [policy, now](const Token& token) { return !JudgeAsMade(*policy, token, now).status.ok(); };
+  const std::shared_ptr<const TargetsToday> targets = core->reconciler.targets();
+  query->visible = [policy, now, targets](const Token& token) {
+    return !targets->Judge(*policy, token, now).status.ok();
+  };
   absl::StatusOr<TokenList> list = co_await core->parts.ledger.List(*std::move(query));
   if (!list.ok()) co_return list.status();
   ViolationPage page;
   page.policy_version = policy->version();
   for (Token& token : list->tokens) {
-    std::string detail = JudgeAsMade(*policy, token, now).detail;
+    std::string detail = targets->Judge(*policy, token, now).detail;
     page.violations.push_back(ViolationOf(std::move(token), std::move(detail)));
   }
   if (list->next.has_value()) {
@@ -73,6 +76,7 @@ Task<absl::StatusOr<std::vector<Token>>> RevokePolicyViolations(Core* core, Call
   const absl::Status admitted = AdmitAdmin(*core, caller, "RevokePolicyViolations", Verb::kReconcile);
   if (!admitted.ok()) co_return admitted;
   const std::shared_ptr<const Policy> policy = parts.policies.Current();
+  const std::shared_ptr<const TargetsToday> targets = core->reconciler.targets();
   const WallTime now = parts.ledger.Now();
   std::vector<std::string> whys;
   for (const TokenId& id : ids) {
@@ -80,7 +84,7 @@ Task<absl::StatusOr<std::vector<Token>>> RevokePolicyViolations(Core* core, Call
     if (absl::IsNotFound(record.status())) co_return Changed(id, "does not exist");
     if (!record.ok()) co_return record.status();
     if (record->token.state != TokenState::kActive) co_return Changed(id, "is not ACTIVE any more");
-    const Decision decision = JudgeAsMade(*policy, record->token, now);
+    const Decision decision = targets->Judge(*policy, record->token, now);
     if (decision.status.ok()) co_return Changed(id, "is what the policy grants now");
     whys.push_back("policy " + policy->version() + ": " + decision.detail);
   }

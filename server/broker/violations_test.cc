@@ -3,6 +3,7 @@
 #include <google/protobuf/text_format.h>
 
 #include "server/broker/broker_fixture.h"
+#include "server/telemetry/metrics_page.h"
 
 namespace tokenbroker {
 namespace {
@@ -123,6 +124,46 @@ TEST_F(ViolationsTest, AnOwnerWhoIsNoCallerAnyMoreIsOne) {
                                                             &source));
   policies_->Set(*Policy::Compile(source, "nobody", {}));
   EXPECT_EQ(Violations().at(id), "the policy has no caller ci");
+}
+
+// What GitLab says of the targets is asked for by each walk of the reconciler.
+TEST_F(ViolationsTest, ATargetThatTheFactsOfTodayForbidIsOne) {
+  const TokenId users = Made(UserToken());
+  const TokenId projects = Made(ProjectToken());
+  StartJobs();
+  Pass(minutes(15));
+  EXPECT_TRUE(Violations().empty());
+
+  gitlab_.user(42).is_admin = true;
+  EXPECT_TRUE(Violations().empty());
+  Pass(minutes(11));
+  ASSERT_EQ(Violations().size(), 1u);
+  EXPECT_NE(Violations().at(users).find("administrator"), std::string::npos) << Violations().at(users);
+  EXPECT_NE(MetricsPage(metrics_).find("tokenbroker_reconcile_denied_target_tokens 1\n"), std::string::npos);
+
+  gitlab_.user(42).is_admin = false;
+  gitlab_.AddProject(7, "elsewhere/payments");
+  Pass(minutes(11));
+  ASSERT_EQ(Violations().size(), 1u);
+  EXPECT_NE(Violations().at(projects).find("elsewhere/payments"), std::string::npos) << Violations().at(projects);
+
+  ASSERT_TRUE(RevokeThese({projects}).ok());
+  Pass(seconds(5));
+  EXPECT_EQ(StateOf(projects), TokenState::kRevoked);
+  EXPECT_EQ(StateOf(users), TokenState::kActive);
+  Pass(minutes(11));
+  EXPECT_NE(MetricsPage(metrics_).find("tokenbroker_reconcile_denied_target_tokens 0\n"), std::string::npos);
+}
+
+TEST_F(ViolationsTest, WhatIsKnownOfATargetOutlivesAWalkThatCannotAskForIt) {
+  const TokenId id = Made(UserToken());
+  StartJobs();
+  gitlab_.user(42).active = false;
+  Pass(minutes(12));
+  EXPECT_EQ(Violations().count(id), 1u);
+  gitlab_.set_fails([](const ResolvedTarget& target) { return target.id == 42; });
+  Pass(minutes(30));
+  EXPECT_EQ(Violations().count(id), 1u);
 }
 
 TEST_F(ViolationsTest, TheyComeInPages) {

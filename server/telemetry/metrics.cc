@@ -212,6 +212,11 @@ struct Metrics::Families {
   Gauge& reconcile_moved =
       GaugeFamily("tokenbroker_reconcile_moved_targets", "Targets of active tokens that are elsewhere now, or gone.")
           .Add({});
+  Gauge& denied_by_target =
+      GaugeFamily("tokenbroker_reconcile_denied_target_tokens",
+                  "Active tokens that the policy would deny for what their target is now: elsewhere, an administrator, "
+                  "blocked.")
+          .Add({});
   Gauge& reconcile_unproved = GaugeFamily("tokenbroker_reconcile_unproved_tokens",
                                           "Active tokens of which GitLab's answers prove neither life nor death.")
                                   .Add({});
@@ -370,6 +375,8 @@ void Metrics::ReconcileWalked(WallTime began, std::int64_t unknown, std::int64_t
 void Metrics::ReconcileFailed() { families_->reconcile_walks.Add({{"outcome", "failed"}}).Increment(); }
 
 void Metrics::SetUnknownTokens(std::int64_t count) { families_->reconcile_unknown.Set(static_cast<double>(count)); }
+
+void Metrics::SetDeniedByTarget(std::int64_t count) { families_->denied_by_target.Set(static_cast<double>(count)); }
 
 void Metrics::SetReconcileUnproved(std::int64_t count) {
   families_->reconcile_unproved.Set(static_cast<double>(count));

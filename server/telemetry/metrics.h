@@ -93,6 +93,8 @@ class Metrics {
   void SetUnknownTokens(std::int64_t count);
   // tokenbroker_reconcile_skipped: lists, rows and targets that the last walk skipped since their requests failed.
   void SetReconcileSkipped(std::int64_t count);
+  // tokenbroker_reconcile_denied_target_tokens: active ones that the policy would deny by what their target is now.
+  void SetDeniedByTarget(std::int64_t count);
   // tokenbroker_reconcile_unproved_tokens
   void SetReconcileUnproved(std::int64_t count);
   // tokenbroker_reconcile_findings_total{finding}: dead, twin, unknown
