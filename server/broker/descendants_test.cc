@@ -188,5 +188,24 @@ TEST_F(DescendantsTest, ASelfExtendingTokensDescendantsAreListedAgainTwoMinutesL
   EXPECT_EQ(*loop_.Finish(ledger_->NextDue()), std::nullopt);
 }
 
+// The user has another token, with `api`, whose holder was rotating this one.
+TEST_F(DescendantsTest, AUsersTokensDescendantsAreListedAgainToo) {
+  StartJobs();
+  const Token token = Make(UserToken(), hours(1));
+  EXPECT_EQ(Revoke(token.id)->state, TokenState::kRevoked);
+  PlantDuplicate(token);
+  Pass(seconds(125));
+  EXPECT_TRUE(LiveIds().empty());
+  EXPECT_EQ(StateOf(token.id), TokenState::kRevoked);
+}
+
+// Each project token has a bot user, and no other token of that user is there to rotate it.
+TEST_F(DescendantsTest, AProjectTokensDescendantsAreListedOnce) {
+  StartJobs();
+  const Token token = Make(ProjectToken(), hours(1));
+  EXPECT_EQ(Revoke(token.id)->state, TokenState::kRevoked);
+  EXPECT_EQ(*loop_.Finish(ledger_->NextDue()), std::nullopt);
+}
+
 }  // namespace
 }  // namespace tokenbroker

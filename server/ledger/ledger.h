@@ -219,7 +219,7 @@ class Ledger {
 
   // REVOKING -> EXPIRED if the reason is TTL, else -> REVOKED; ACTIVE -> REVOKED (UPSTREAM). A row that a look had
   // found something for keeps its later looks: a POST may have been carried out twice. One whose scopes are
-  // self-extending is due for a sweep two minutes later, for a descendant that was under way. Durable.
+  // self-extending, and a user's, is due for a sweep two minutes later, for a descendant that was under way. Durable.
   virtual Task<absl::StatusOr<Token>> RecordDeath(TokenId id, Proof proof) = 0;
 
   // An attempt that reached no end: REVOKING without confirmation, or a sweep that could not be made of a row that is

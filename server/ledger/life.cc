@@ -17,6 +17,12 @@ namespace {
 
 constexpr Duration kRequestsKept = hours(24);
 
+// Whether somebody may have been rotating the token when its descendants were listed: its holder, or the holder of
+// another token of the same user that carries `api`. Which tokens a person has besides is not known here.
+bool MayHaveLateDescendant(const Token& token) {
+  return AnySelfExtending(token.scopes) || token.target.kind == TargetKind::kUser;
+}
+
 struct RequestRow {
   std::string digest;
   TokenId token_id;
@@ -323,8 +329,7 @@ absl::StatusOr<Token> RecordTokenDeath(Transaction& transaction, Duration settle
   if (before->last_look.has_value()) {
     change.next_attempt_time = NextLook(before->token.create_time, settle, before->last_look);
   }
-  // A rotation by its own holder may have been under way when its descendants were listed.
-  if (AnySelfExtending(before->token.scopes)) {
+  if (MayHaveLateDescendant(before->token)) {
     const WallTime again = transaction.now + kSecondDescendantList;
     change.next_attempt_time = std::min(change.next_attempt_time.value_or(again), again);
   }
