@@ -43,8 +43,8 @@ constexpr std::array<std::string_view, 6> kStates = {"PENDING", "ACTIVE",  "REVO
                                                      "REVOKED", "EXPIRED", "ABANDONED"};
 constexpr std::array<std::string_view, 3> kAttempts = {"proved", "retry", "parked"};
 constexpr std::array<std::string_view, 3> kLooks = {"nothing", "found", "failed"};
-constexpr std::array<std::string_view, 4> kAuthenticationFailures = {"CERTIFICATE_EXPIRED", "IDENTITY_INVALID",
-                                                                     "TOKEN_INVALID", "UNKNOWN_CALLER"};
+constexpr std::array<std::string_view, 5> kAuthenticationFailures = {
+    "CERTIFICATE_EXPIRED", "CERTIFICATE_REVOKED", "IDENTITY_INVALID", "TOKEN_INVALID", "UNKNOWN_CALLER"};
 constexpr std::array<std::string_view, 12> kHandshakeFailures = {
     "tls_version",      "no_certificate", "untrusted", "expired", "not_yet_valid", "unknown_caller",
     "rejected_by_peer", "not_tls",        "no_http2",  "closed",  "timeout",       "other"};
@@ -60,6 +60,11 @@ constexpr std::array<std::string_view, 1> kDangers = {"allow_admin_targets"};
 
 std::string Known(Words words, std::string_view word) {
   return std::string(std::find(words.begin(), words.end(), word) == words.end() ? "other" : word);
+}
+
+// An issuer's key file has a label of its own: issuers are in the configuration, 16 at most.
+std::string FilesLabel(std::string_view files) {
+  return files.starts_with("jwt_keys:") ? std::string(files) : Known(kFiles, files);
 }
 
 const Histogram::BucketBoundaries kLatency = {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2,
@@ -336,9 +341,9 @@ void Metrics::PolicyLoaded(const std::string& version, const std::string& hash, 
 }
 
 void Metrics::SetFilesGood(std::string_view files, bool good, WallTime now) {
-  families_->files_good.Add({{"files", Known(kFiles, files)}}).Set(good ? 1 : 0);
+  families_->files_good.Add({{"files", FilesLabel(files)}}).Set(good ? 1 : 0);
   if (!good) return;
-  families_->files_good_time.Add({{"files", Known(kFiles, files)}}).Set(static_cast<double>(MicrosOf(now)) / 1e6);
+  families_->files_good_time.Add({{"files", FilesLabel(files)}}).Set(static_cast<double>(MicrosOf(now)) / 1e6);
 }
 
 void Metrics::SetCertificateEnd(WallTime end) {

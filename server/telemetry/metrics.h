@@ -78,7 +78,7 @@ class Metrics {
   // tokenbroker_tls_handshake_failures_total{reason}: those of server/rpc/handshake_monitor.h.
   void HandshakeFailed(std::string_view reason);
   // tokenbroker_files_good{files}, tokenbroker_files_good_time_seconds{files} (unix, when a good set was last taken)
-  // files: tls, gitlab_credential, policy. (Key sets of JWT issuers: SetJwtKeys.)
+  // files: tls, gitlab_credential, policy, "jwt_keys:<issuer>" for each configured file of keys.
   void SetFilesGood(std::string_view files, bool good, WallTime now);
   // tokenbroker_certificate_expire_time_seconds (unix): of the server's own.
   void SetCertificateEnd(WallTime end);
