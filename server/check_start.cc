@@ -60,7 +60,12 @@ std::vector<absl::Status> FindStartErrors(const std::string& config_file) {
     keep(CheckListenAddress("listen.http", config.http_address));
   }
   if (!config.certificate_file.empty() && !config.key_file.empty() && !config.client_ca_file.empty()) {
-    keep_all(FindServerTlsErrors({config.certificate_file, config.key_file, config.client_ca_file}));
+    ServerTlsPaths paths = {config.certificate_file, config.key_file, config.client_ca_file};
+    paths.client_crl_file = config.client_crl_file;
+    for (const TrustDomainConfig& each : config.trust_domains) {
+      if (!each.ca_file.empty()) paths.trust_domains.push_back({each.name, each.ca_file});
+    }
+    keep_all(FindServerTlsErrors(paths));
   }
   for (const JwtIssuerConfig& issuer : config.issuers) {
     if (!issuer.jwks_file.empty()) keep(CheckKeyFile(issuer.jwks_file));

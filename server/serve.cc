@@ -83,7 +83,13 @@ RpcServerOptions RpcOptionsOf(const ServerConfig& config, Log& log) {
   options.max_connection_age = config.max_connection_age;
   options.client_certificate_required = config.client_certificate_required;
   options.max_connections = ConnectionsWithin(config, log);
-  options.callers = {config.trust_domains, config.max_calls_per_caller, config.client_certificate_required};
+  options.client_crl_file = config.client_crl_file;
+  options.callers.client_certificate_required = config.client_certificate_required;
+  options.callers.max_calls_per_caller = config.max_calls_per_caller;
+  for (const TrustDomainConfig& each : config.trust_domains) {
+    options.trust_domains.push_back({each.name, each.ca_file});
+    options.callers.trust_domains.push_back(each.name);
+  }
   return options;
 }
 

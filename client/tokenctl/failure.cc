@@ -31,6 +31,7 @@ constexpr Advice kAdvice[] = {
      "Ask the broker's operator to add the identity of the certificate (--cert) or of the token (--bearer-file) to a "
      "caller."},
     {"CERTIFICATE_EXPIRED", "Renew the certificate (--cert) and its key (--key)."},
+    {"CERTIFICATE_REVOKED", "The certificate's authority has revoked it: have another one issued (--cert, --key)."},
     {"TOO_MANY_CALLS", "Wait for other calls of this caller to end, or make fewer at a time."},
     {"REQUEST_ID_REUSED", "Leave --request-id out, or give one that was never used for another token."},
     {"TOKEN_EXISTS",

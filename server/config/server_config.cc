@@ -73,6 +73,7 @@ void CheckListen(const pb::Listen& listen, const SourceMap& map, Checker& check,
   out.certificate_file = check.Required("listen.certificate_file", listen.certificate_file());
   out.key_file = check.Required("listen.key_file", listen.key_file());
   out.client_ca_file = check.Required("listen.client_ca_file", listen.client_ca_file());
+  out.client_crl_file = listen.client_crl_file();
   constexpr const char* kAge = "listen.max_connection_age";
   out.max_connection_age = check.Time(kAge, listen.max_connection_age(), out.max_connection_age);
   if (out.max_connection_age <= Duration(0) || out.max_connection_age > kLongestConnectionAge) {
@@ -95,12 +96,19 @@ void CheckListen(const pb::Listen& listen, const SourceMap& map, Checker& check,
 
 void CheckTrustDomains(const pb::IdentitySources& identity, Checker& check, ServerConfig& out) {
   for (int i = 0; i < identity.trust_domains_size(); ++i) {
-    std::string domain = LowerCase(identity.trust_domains(i));
-    if (!IsTrustDomain(domain)) {
-      check.Fail("identity.trust_domains[" + std::to_string(i) + "]", Checker::Quote(identity.trust_domains(i)),
+    const pb::TrustDomain& domain = identity.trust_domains(i);
+    const std::string at = "identity.trust_domains[" + std::to_string(i) + "].";
+    TrustDomainConfig checked = {LowerCase(check.Required(at + "name", domain.name())),
+                                 check.Required(at + "ca_file", domain.ca_file())};
+    if (!IsTrustDomain(checked.name)) {
+      check.Fail(at + "name", Checker::Quote(domain.name()),
                  "must be a trust domain, as in 'example.org': 1 to 255 characters of [a-z0-9._-]");
     }
-    out.trust_domains.push_back(std::move(domain));
+    if (std::any_of(out.trust_domains.begin(), out.trust_domains.end(),
+                    [&](const TrustDomainConfig& each) { return each.name == checked.name; })) {
+      check.Fail(at + "name", Checker::Quote(domain.name()), "must be in the list once only");
+    }
+    out.trust_domains.push_back(std::move(checked));
   }
 }
 

@@ -32,6 +32,11 @@ struct JwtIssuerConfig {
   Duration refresh = minutes(10);
 };
 
+struct TrustDomainConfig {
+  std::string name;  // Lower case.
+  std::string ca_file;
+};
+
 // What each field means is written beside the schema's fields (proto/tokenbroker/config/v1/server_config.proto).
 struct ServerConfig {
   std::string broker;
@@ -41,7 +46,8 @@ struct ServerConfig {
   bool client_certificate_required = true;
   int max_calls_per_caller = 256;
   int max_connections = 1000;
-  std::vector<std::string> trust_domains;  // Lower case.
+  std::string client_crl_file;  // Empty: none.
+  std::vector<TrustDomainConfig> trust_domains;
   std::string sqlite_file;
   std::string policy_file;
   GitLabConfig gitlab;

@@ -65,7 +65,7 @@ TEST(ServerConfigTest, Everything) {
       Load(std::string(kGood) +
            "    ca_file: gitlab.pem\n    proxy: http://proxy:3128\n    max_connections: 10000\n"
            "    settle: 180s\n    facts_max_age: 0s\nlog: {level: debug}\ndanger: {allow_admin_targets: true}\n"
-           "identity: {trust_domains: [example.org, Test]}\n");
+           "identity: {trust_domains: [{name: example.org, ca_file: a.pem}, {name: Test, ca_file: b.pem}]}\n");
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->gitlab.ca_file, "gitlab.pem");
   EXPECT_EQ(config->gitlab.proxy, "http://proxy:3128");
@@ -74,7 +74,10 @@ TEST(ServerConfigTest, Everything) {
   EXPECT_EQ(config->gitlab.facts_max_age, seconds(0));
   EXPECT_EQ(config->log_level, LogLevel::kDebug);
   EXPECT_TRUE(config->allow_admin_targets);
-  EXPECT_EQ(config->trust_domains, (std::vector<std::string>{"example.org", "test"}));
+  ASSERT_EQ(config->trust_domains.size(), 2u);
+  EXPECT_EQ(config->trust_domains[0].name, "example.org");
+  EXPECT_EQ(config->trust_domains[0].ca_file, "a.pem");
+  EXPECT_EQ(config->trust_domains[1].name, "test");
 }
 
 TEST(ServerConfigTest, Issuers) {
@@ -175,8 +178,14 @@ INSTANTIATE_TEST_SUITE_P(
          "6:25: listen.max_calls_per_caller: 0: must be from 1 to 100000"},
         {"ManyCallers", "  key_file", "  max_connections: 100001\n  key_file",
          "6:20: listen.max_connections: 100001: must be from 1 to 100000"},
-        {"TrustDomain", "", "identity: {trust_domains: [a, 'b/c']}\n",
-         "15:31: identity.trust_domains[1]: 'b/c': must be"},
+        {"TrustDomain", "", "identity: {trust_domains: [{name: a, ca_file: f}, {name: 'b/c', ca_file: f}]}\n",
+         "15:58: identity.trust_domains[1].name: 'b/c': must be"},
+        {"TrustDomainWithoutAuthorities", "", "identity: {trust_domains: [{name: a}]}\n",
+         "15:28: identity.trust_domains[0].ca_file: missing"},
+        {"TrustDomainTwice", "", "identity: {trust_domains: [{name: a, ca_file: f}, {name: A, ca_file: g}]}\n",
+         "15:58: identity.trust_domains[1].name: 'A': must be in the list once only"},
+        {"TrustDomainIsAName", "", "identity: {trust_domains: [example.org]}\n",
+         "15:28: identity.trust_domains[0]: must be a mapping, not a single value"},
         {"TwoGitLabs", "", "  - name: other\n", "11:1: gitlab: 2 instances: there must be exactly one"},
         {"GitLabName", "name: main", "name: Main", "12:11: gitlab[0].name"},
         {"PlainHttp", kUrl, "http://gitlab.example.com",

@@ -153,17 +153,23 @@ absl::StatusOr<Shown> Check(const PeerFacts& peer, const std::vector<std::string
       return Error(absl::StatusCode::kUnauthenticated, "CERTIFICATE_EXPIRED",
                    "the client certificate ended at " + FormatRfc3339(*certificate.not_after));
     }
+    if (certificate.revoked) {
+      return Error(absl::StatusCode::kUnauthenticated, "CERTIFICATE_REVOKED",
+                   "a revocation list names the client certificate or an authority above it");
+    }
     // The SPIFFE standard: a certificate with a SPIFFE id has that URI SAN and no other.
     for (const std::string& uri : certificate.uris) {
       if (!IsPrintable(uri)) return Invalid("a URI in the client certificate has a byte that has no place there");
       if (!HasScheme(uri)) continue;
       if (certificate.uris.size() > 1) return Invalid("the client certificate has a SPIFFE id beside another URI");
       if (!IsSpiffeId(uri)) return Invalid("the client certificate's SPIFFE id is malformed");
-      const std::string_view rest = std::string_view(uri).substr(kSpiffeScheme.size());
-      const std::string_view domain = rest.substr(0, rest.find('/'));
+      const std::string domain = TrustDomainOf({uri});
       if (!trust_domains.empty() &&
           std::find(trust_domains.begin(), trust_domains.end(), domain) == trust_domains.end()) {
-        return Invalid("the trust domain " + std::string(domain) + " is not among identity.trust_domains");
+        return Invalid("the trust domain " + domain + " is not among identity.trust_domains");
+      }
+      if (!certificate.spiffe_vouched) {
+        return Invalid("the client certificate's chain does not end at an authority of the trust domain " + domain);
       }
       shown.spiffe = uri;
     }
@@ -171,7 +177,7 @@ absl::StatusOr<Shown> Check(const PeerFacts& peer, const std::vector<std::string
       if (!IsPrintable(name)) return Invalid("a DNS name in the client certificate has a byte that has no place there");
       // A wildcard or a dot at the end is no host's name, and so nobody's.
       std::string lower = LowerCase(name);
-      if (IsDnsName(lower)) shown.dns_names.push_back(std::move(lower));
+      if (certificate.dns_vouched && IsDnsName(lower)) shown.dns_names.push_back(std::move(lower));
     }
   }
   if (peer.bearer.has_value()) {
@@ -257,6 +263,15 @@ struct CallerIndex::Entries {
   std::vector<Entry> open;
   std::vector<Entry> all;
 };
+
+std::string TrustDomainOf(const std::vector<std::string>& uris) {
+  for (const std::string& uri : uris) {
+    if (!HasScheme(uri)) continue;
+    const std::string_view rest = std::string_view(uri).substr(kSpiffeScheme.size());
+    return std::string(rest.substr(0, rest.find('/')));
+  }
+  return "";
+}
 
 CallerIndex::CallerIndex(const std::vector<CallerRule>& rules, std::vector<std::string> trust_domains)
     : trust_domains_(std::move(trust_domains)), entries_([&rules] {

@@ -19,7 +19,13 @@ struct CertificateFacts {
   std::vector<std::string> uris;       // Every URI SAN.
   std::vector<std::string> dns_names;  // Every DNS SAN, as spelt.
   std::optional<WallTime> not_after;   // The certificate's end.
+  bool spiffe_vouched = true;          // Its chain ends at an authority of its SPIFFE id's trust domain.
+  bool dns_vouched = true;             // Its chain ends at an authority that may vouch for DNS names.
+  bool revoked = false;                // A revocation list names it, or an authority above it.
 };
+
+// The trust domain of the first SPIFFE id among `uris`, as spelt; empty if there is none.
+std::string TrustDomainOf(const std::vector<std::string>& uris);
 
 struct PeerFacts {
   std::optional<CertificateFacts> certificate;
@@ -40,9 +46,11 @@ class CallerIndex {
   // identities are found by a look-up; those with open places are tried one after the other.
   // Errors; their texts are for the log:
   //   UNAUTHENTICATED, CERTIFICATE_EXPIRED   now is not before not_after (or there is none)
+  //   UNAUTHENTICATED, CERTIFICATE_REVOKED
   //   UNAUTHENTICATED, IDENTITY_INVALID      nothing was shown; a SPIFFE id beside another URI SAN, a malformed one,
   //   one
-  //                                          of another trust domain, a byte that has no place
+  //                                          of another trust domain, or that no authority of its trust domain vouches
+  //                                          for, a byte that has no place
   //   PERMISSION_DENIED, UNKNOWN_CALLER      no rule matches, or more than one caller would
   absl::StatusOr<Caller> Recognise(const PeerFacts& peer, WallTime now) const;
 

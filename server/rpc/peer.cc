@@ -72,7 +72,7 @@ class Ends {
 
 }  // namespace
 
-std::optional<CertificateFacts> CertificateOf(const grpc::AuthContext& context) {
+std::optional<CertificateFacts> CertificateOf(const grpc::AuthContext& context, ClientVerifier* verifier) {
   static auto* const ends = new Ends;
   const std::vector<std::string> certificates = Values(context, GRPC_X509_PEM_CERT_PROPERTY_NAME);
   if (certificates.empty()) return std::nullopt;
@@ -80,6 +80,13 @@ std::optional<CertificateFacts> CertificateOf(const grpc::AuthContext& context) 
   facts.uris = Values(context, GRPC_PEER_URI_PROPERTY_NAME);
   facts.dns_names = Values(context, GRPC_PEER_DNS_PROPERTY_NAME);
   facts.not_after = ends->Of(certificates.front());
+  if (verifier == nullptr) return facts;
+  const std::vector<std::string> chain = Values(context, GRPC_X509_PEM_CERT_CHAIN_PROPERTY_NAME);
+  const ClientVerdict verdict =
+      verifier->Verify(certificates.front(), chain.empty() ? "" : chain.front(), TrustDomainOf(facts.uris));
+  facts.spiffe_vouched = verdict.spiffe_vouched;
+  facts.dns_vouched = verdict.dns_vouched;
+  facts.revoked = verdict.revoked;
   return facts;
 }
 

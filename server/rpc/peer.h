@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "server/identity/authenticator.h"
+#include "server/rpc/client_verifier.h"
 
 namespace tokenbroker {
 
@@ -14,8 +15,9 @@ namespace tokenbroker {
 // all kinds, so that an e-mail address can spell a host, and the common name, which nobody vouches for. The
 // certificate's end is read from the certificate itself, which is there also when a TLS session was resumed after that
 // end. Nothing, if the peer showed no certificate.
-std::optional<CertificateFacts> CertificateOf(const grpc::AuthContext& context);
-// The same of a certificate during its handshake.
+// `verifier`: what the names are held against besides; null: the handshake's authorities vouch for all.
+std::optional<CertificateFacts> CertificateOf(const grpc::AuthContext& context, ClientVerifier* verifier);
+// The same of a certificate during its handshake, whose authorities are taken to vouch for all names in it.
 CertificateFacts CertificateOf(const X509& certificate);
 
 }  // namespace tokenbroker

@@ -27,9 +27,9 @@ absl::Status CheckMetadata(const grpc::CallbackServerContext& context) {
 }
 
 // What the log says is not for one who is not known: not what the policy says, nor what of a token was wrong. That its
-// certificate has ended, and when, a peer knows.
+// certificate has ended, and when, or was revoked, a peer knows.
 absl::Status ForThePeer(const absl::Status& status, std::string_view reason) {
-  if (reason == "CERTIFICATE_EXPIRED") return status;
+  if (reason == "CERTIFICATE_EXPIRED" || reason == "CERTIFICATE_REVOKED") return status;
   return Error(status.code(), reason,
                absl::IsPermissionDenied(status) ? "who calls is no caller of the policy"
                                                 : "what was shown does not prove who calls");
@@ -102,7 +102,7 @@ absl::Status Reception::CheckPeer(const CertificateFacts& certificate) const {
 absl::StatusOr<Caller> Reception::Recognise(const grpc::CallbackServerContext& context) const {
   PeerFacts peer;
   const std::shared_ptr<const grpc::AuthContext> auth = context.auth_context();
-  if (auth != nullptr) peer.certificate = CertificateOf(*auth);
+  if (auth != nullptr) peer.certificate = CertificateOf(*auth, options_.verifier);
   const WallTime now = parts_.clock.Now();
   const absl::StatusOr<std::optional<std::string_view>> token = BearerTokenIn(context.client_metadata());
   if (!token.ok()) return token.status();

@@ -23,6 +23,8 @@ class Message;
 
 namespace tokenbroker {
 
+class ClientVerifier;
+
 // What the services stand on.
 struct ServiceParts {
   Broker& broker;
@@ -37,6 +39,9 @@ struct ReceptionOptions {
   std::vector<std::string> trust_domains;   // Lower case; empty: whatever the client authorities vouch for.
   int max_calls_per_caller = 256;           // At work at a time.
   bool client_certificate_required = true;  // Else a bearer token may stand beside any certificate, or none.
+  // What the names in certificates are held against besides the handshake; null: nothing. Outlives the reception's
+  // calls.
+  ClientVerifier* verifier = nullptr;
 };
 
 // Thread-safe.

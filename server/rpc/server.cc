@@ -41,7 +41,7 @@ class Server final : public RpcServer {
       : clock_(parts.clock),
         log_(parts.log),
         metrics_(parts.metrics),
-        reception_(parts, callers),
+        reception_(parts, WithVerifier(callers, tls->verifier())),
         tokens_(reception_),
         admin_(reception_),
         tls_(std::move(tls)) {}
@@ -116,6 +116,10 @@ class Server final : public RpcServer {
   }
 
  private:
+  static ReceptionOptions WithVerifier(ReceptionOptions options, ClientVerifier* verifier) {
+    options.verifier = verifier;
+    return options;
+  }
   static void SetTime(grpc::ServerBuilder& builder, const char* argument, Duration time) {
     builder.AddChannelArgument(argument, static_cast<int>(duration_cast<milliseconds>(time).count()));
   }
@@ -157,8 +161,10 @@ class Server final : public RpcServer {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const RpcServerOptions& options, ServiceParts parts) {
-  absl::StatusOr<std::unique_ptr<ServerTls>> tls = ServerTls::Open(
-      {options.certificate_file, options.key_file, options.client_ca_file}, parts.clock, parts.metrics, parts.log);
+  absl::StatusOr<std::unique_ptr<ServerTls>> tls =
+      ServerTls::Open({options.certificate_file, options.key_file, options.client_ca_file, options.trust_domains,
+                       options.client_crl_file},
+                      parts.clock, parts.metrics, parts.log);
   if (!tls.ok()) return tls.status();
   auto server = std::make_unique<Server>(parts, options.callers, *std::move(tls));
   const absl::Status listening = server->Listen(options);

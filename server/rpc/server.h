@@ -3,10 +3,12 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "server/base/clock.h"
 #include "server/rpc/reception.h"
+#include "server/rpc/tls_files.h"
 
 namespace tokenbroker {
 
@@ -15,6 +17,8 @@ struct RpcServerOptions {
   // PEM files. Read again within seconds when they change; connections that are open keep what they have, for at most
   // max_connection_age.
   std::string certificate_file, key_file, client_ca_file;
+  std::vector<TrustDomainFile> trust_domains;  // Empty: the authorities in client_ca_file vouch for all of them.
+  std::string client_crl_file;                 // Empty: none.
   Duration max_connection_age = hours(1);
   // Whether a handshake without a client certificate is taken; then a bearer token must say who calls. A certificate
   // that is shown must be good all the same.

@@ -26,9 +26,28 @@ class FetchingCredentials final : public grpc::ServerCredentials {
   grpc_server_credentials* const credentials_;
 };
 
-ServerTlsTexts TextsOf(const WatchedFiles::Contents& contents) {
+std::vector<std::string> FilesOf(const ServerTlsPaths& paths) {
+  std::vector<std::string> files = {paths.certificate_file, paths.key_file, paths.client_ca_file};
+  for (const TrustDomainFile& each : paths.trust_domains) files.push_back(each.ca_file);
+  if (!paths.client_crl_file.empty()) files.push_back(paths.client_crl_file);
+  return files;
+}
+
+// Of the files in that order.
+ServerTlsTexts TextsOf(const ServerTlsPaths& paths, const WatchedFiles::Contents& contents) {
   std::string key = contents[1];
-  return {contents[0], Secret::TakeFrom(key), contents[2]};
+  ServerTlsTexts texts = {contents[0], Secret::TakeFrom(key), contents[2]};
+  const auto domains = contents.begin() + 3;
+  texts.trust_domain_pems.assign(domains, domains + static_cast<std::ptrdiff_t>(paths.trust_domains.size()));
+  if (!paths.client_crl_file.empty()) texts.client_crl_pem = contents.back();
+  return texts;
+}
+
+// Every authority that a handshake may end at; which names each may vouch for is decided later.
+std::string AllAuthorities(const ServerTlsTexts& texts) {
+  std::string all = texts.client_ca_pem;
+  for (const std::string& each : texts.trust_domain_pems) all += "\n" + each;
+  return all;
 }
 
 }  // namespace
@@ -46,13 +65,16 @@ ServerTls::ServerTls(ServerTlsPaths paths, Clock& clock, Metrics& metrics, Log& 
     : paths_(std::move(paths)),
       metrics_(metrics),
       files_(
-          "tls", {paths_.certificate_file, paths_.key_file, paths_.client_ca_file},
-          [this](const WatchedFiles::Contents& contents) { return Take(contents); }, clock, metrics, log) {}
+          "tls", FilesOf(paths_), [this](const WatchedFiles::Contents& contents) { return Take(contents); }, clock,
+          metrics, log) {}
 
 absl::Status ServerTls::Take(const WatchedFiles::Contents& contents) {
-  ServerTlsTexts texts = TextsOf(contents);
+  ServerTlsTexts texts = TextsOf(paths_, contents);
   const absl::StatusOr<WallTime> end = ValidateServerTls(paths_, texts);
   if (!end.ok()) return end.status();
+  absl::StatusOr<std::shared_ptr<const ClientAuthorities>> authorities = ClientAuthorities::Parse(paths_, texts);
+  if (!authorities.ok()) return authorities.status();
+  verifier_.Use(*std::move(authorities));
   metrics_.SetCertificateEnd(*end);
   const std::lock_guard lock(mutex_);
   texts_ = std::move(texts);
@@ -66,7 +88,7 @@ grpc_ssl_certificate_config_reload_status ServerTls::Fetch(void* self, grpc_ssl_
   if (tls.handed_out_ == tls.version_) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
   std::string key(tls.texts_.key_pem.Reveal());
   const grpc_ssl_pem_key_cert_pair pair = {key.c_str(), tls.texts_.certificate_pem.c_str()};
-  *config = grpc_ssl_server_certificate_config_create(tls.texts_.client_ca_pem.c_str(), &pair, 1);
+  *config = grpc_ssl_server_certificate_config_create(AllAuthorities(tls.texts_).c_str(), &pair, 1);
   Wipe(key);
   tls.handed_out_ = tls.version_;
   return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "server/base/clock.h"
 #include "server/files/watched_files.h"
+#include "server/rpc/client_verifier.h"
 #include "server/rpc/tls_files.h"
 
 namespace tokenbroker {
@@ -23,6 +24,9 @@ class ServerTls {
   // Fails as ValidateServerTls does, or if a file cannot be read.
   static absl::StatusOr<std::unique_ptr<ServerTls>> Open(ServerTlsPaths paths, Clock& clock, Metrics& metrics,
                                                          Log& log);
+
+  // What the names in clients' certificates are held against; null if the handshake says all.
+  ClientVerifier* verifier() { return paths_.verifies_clients() ? &verifier_ : nullptr; }
 
   // `client_certificate_required`: a handshake without one fails. One that is shown must be good all the same.
   std::shared_ptr<grpc::ServerCredentials> Credentials(bool client_certificate_required);
@@ -35,6 +39,7 @@ class ServerTls {
 
   const ServerTlsPaths paths_;
   Metrics& metrics_;
+  ClientVerifier verifier_;
   std::mutex mutex_;
   ServerTlsTexts texts_;          // The last good set.
   std::uint64_t version_ = 0;     // Of it.

@@ -105,6 +105,23 @@ absl::Status CheckPair(const ServerTlsPaths& paths, const Chain& chain, EVP_PKEY
   return absl::OkStatus();
 }
 
+// Every object of one kind in a text, read by OpenSSL's `read`; there is at least one.
+template <typename Handle>
+absl::StatusOr<std::vector<Handle>> ParseAll(const std::string& file, std::string_view pem, std::string_view what,
+                                             typename Handle::pointer (*read)(BIO*, typename Handle::pointer*,
+                                                                              pem_password_cb*, void*)) {
+  const std::string cannot = absl::StrCat("cannot be read as ", std::string(what));
+  ERR_clear_error();
+  if (!HasWholeBlocks(pem)) return Unusable(file, cannot + " (a BEGIN or END line is cut short or missing)");
+  const Memory memory = View(pem);
+  std::vector<Handle> all;
+  while (const auto each = read(memory.get(), nullptr, NoPassphrase, nullptr)) all.emplace_back(each);
+  const bool is_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+  if (!is_end || all.empty()) return Unusable(file, cannot);
+  ERR_clear_error();
+  return all;
+}
+
 // The value, or its error at the end of `errors`.
 template <typename T>
 std::optional<T> Keep(absl::StatusOr<T> value, std::vector<absl::Status>& errors) {
@@ -117,22 +134,21 @@ std::optional<T> Keep(absl::StatusOr<T> value, std::vector<absl::Status>& errors
 
 absl::StatusOr<std::vector<X509Handle>> ParseCertificates(const std::string& file, std::string_view pem,
                                                           std::string_view what) {
-  const std::string cannot = absl::StrCat("cannot be read as ", std::string(what));
-  ERR_clear_error();
-  if (!HasWholeBlocks(pem)) return Unusable(file, cannot + " (a BEGIN or END line is cut short or missing)");
-  const Memory memory = View(pem);
-  std::vector<X509Handle> all;
-  while (X509* const each = PEM_read_bio_X509(memory.get(), nullptr, NoPassphrase, nullptr)) all.emplace_back(each);
-  const bool is_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
-  if (!is_end || all.empty()) return Unusable(file, cannot);
-  ERR_clear_error();
-  return all;
+  return ParseAll<X509Handle>(file, pem, what, &PEM_read_bio_X509);
+}
+
+absl::StatusOr<std::vector<X509Handle>> ParseAuthorities(const std::string& file, std::string_view pem) {
+  return ParseCertificates(file, pem, kAuthorities);
+}
+
+absl::StatusOr<std::vector<X509CrlHandle>> ParseCrls(const std::string& file, std::string_view pem) {
+  return ParseAll<X509CrlHandle>(file, pem, "PEM revocation lists", &PEM_read_bio_X509_CRL);
 }
 
 absl::StatusOr<WallTime> ValidateServerTls(const ServerTlsPaths& paths, const ServerTlsTexts& texts) {
   const absl::StatusOr<Chain> chain = ParseCertificates(paths.certificate_file, texts.certificate_pem, kChain);
   if (!chain.ok()) return chain.status();
-  const absl::Status authorities = ParseCertificates(paths.client_ca_file, texts.client_ca_pem, kAuthorities).status();
+  const absl::Status authorities = ParseAuthorities(paths.client_ca_file, texts.client_ca_pem).status();
   if (!authorities.ok()) return authorities;
   const absl::StatusOr<Key> key = ParseKey(paths.key_file, texts.key_pem.Reveal());
   if (!key.ok()) return key.status();
@@ -143,7 +159,7 @@ absl::StatusOr<WallTime> ValidateServerTls(const ServerTlsPaths& paths, const Se
 
 absl::Status CheckAuthoritiesFile(const std::string& path) {
   const absl::StatusOr<std::string> text = ReadWatchedFile(path);
-  return text.ok() ? ParseCertificates(path, *text, kAuthorities).status() : text.status();
+  return text.ok() ? ParseAuthorities(path, *text).status() : text.status();
 }
 
 std::vector<absl::Status> FindServerTlsErrors(const ServerTlsPaths& paths) {
@@ -163,6 +179,14 @@ std::vector<absl::Status> FindServerTlsErrors(const ServerTlsPaths& paths) {
   }
   const absl::Status authorities = CheckAuthoritiesFile(paths.client_ca_file);
   if (!authorities.ok()) errors.push_back(authorities);
+  for (const TrustDomainFile& each : paths.trust_domains) {
+    const absl::Status checked = CheckAuthoritiesFile(each.ca_file);
+    if (!checked.ok()) errors.push_back(checked);
+  }
+  if (paths.client_crl_file.empty()) return errors;
+  if (const auto text = Keep(ReadWatchedFile(paths.client_crl_file), errors)) {
+    (void)Keep(ParseCrls(paths.client_crl_file, *text), errors);
+  }
   return errors;
 }
 

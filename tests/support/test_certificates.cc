@@ -143,6 +143,49 @@ TestAuthority::TestAuthority(std::string_view common_name, std::chrono::seconds 
   state_->pem = PemOf(made);
 }
 
+TestAuthority::TestAuthority(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+TestAuthority TestAuthority::Intermediate(std::string_view common_name) {
+  TestCertificateSpec spec;
+  spec.common_name = common_name;
+  auto state = std::make_unique<State>();
+  state->key = MakeKey();
+  state->certificate = Begin(spec, state_->next_serial++, state->key.get());
+  X509* const made = state->certificate.get();
+  X509_set_issuer_name(made, X509_get_subject_name(state_->certificate.get()));
+  AddExtension(made, NID_basic_constraints, "critical,CA:TRUE");
+  AddExtension(made, NID_key_usage, "critical,keyCertSign,cRLSign");
+  Sign(made, state_->key.get());
+  state->pem = PemOf(made);
+  return TestAuthority(std::move(state));
+}
+
+std::string TestAuthority::RevocationList(const std::vector<std::string>& certificate_pems) const {
+  const std::unique_ptr<X509_CRL, decltype(&X509_CRL_free)> crl(X509_CRL_new(), &X509_CRL_free);
+  const std::unique_ptr<ASN1_TIME, decltype(&ASN1_TIME_free)> now(X509_gmtime_adj(nullptr, -60), &ASN1_TIME_free);
+  const std::unique_ptr<ASN1_TIME, decltype(&ASN1_TIME_free)> next(X509_gmtime_adj(nullptr, 3600), &ASN1_TIME_free);
+  X509_CRL_set_version(crl.get(), 1);
+  X509_CRL_set_issuer_name(crl.get(), X509_get_subject_name(state_->certificate.get()));
+  X509_CRL_set1_lastUpdate(crl.get(), now.get());
+  X509_CRL_set1_nextUpdate(crl.get(), next.get());
+  for (const std::string& pem : certificate_pems) {
+    const Memory memory(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+    const Certificate certificate(PEM_read_bio_X509(memory.get(), nullptr, nullptr, nullptr));
+    Require(certificate != nullptr, "reading a certificate");
+    X509_REVOKED* const entry = X509_REVOKED_new();
+    X509_REVOKED_set_serialNumber(entry, X509_get_serialNumber(certificate.get()));
+    X509_REVOKED_set_revocationDate(entry, now.get());
+    Require(X509_CRL_add0_revoked(crl.get(), entry) == 1, "adding to a revocation list");
+  }
+  X509_CRL_sort(crl.get());
+  Require(X509_CRL_sign(crl.get(), state_->key.get(), EVP_sha256()) > 0, "signing a revocation list");
+  const Memory out(BIO_new(BIO_s_mem()));
+  Require(PEM_write_bio_X509_CRL(out.get(), crl.get()) == 1, "writing a revocation list");
+  char* text = nullptr;
+  const long size = BIO_get_mem_data(out.get(), &text);
+  return {text, static_cast<std::size_t>(size)};
+}
+
 TestAuthority::TestAuthority(TestAuthority&&) noexcept = default;
 TestAuthority& TestAuthority::operator=(TestAuthority&&) noexcept = default;
 TestAuthority::~TestAuthority() = default;

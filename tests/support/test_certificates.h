@@ -51,6 +51,11 @@ class TestAuthority {
 
   const std::string& certificate_pem() const;
 
+  // Another authority that this one has signed.
+  TestAuthority Intermediate(std::string_view common_name);
+  // A revocation list of this authority that names these certificates of its own.
+  std::string RevocationList(const std::vector<std::string>& certificate_pems) const;
+
   // Signs a leaf. Serial numbers count up from 2.
   TestCertificate Issue(const TestCertificateSpec& spec);
   // A leaf that has signed itself.
@@ -60,6 +65,7 @@ class TestAuthority {
 
  private:
   struct State;
+  explicit TestAuthority(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
 
