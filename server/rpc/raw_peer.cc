@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -19,6 +20,8 @@ RawPeer::RawPeer(int port) : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   const timeval patience{30, 0};
   setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  const timeval writing{2, 0};
+  setsockopt(socket_, SOL_SOCKET, SO_SNDTIMEO, &writing, sizeof writing);
   EXPECT_EQ(connect(socket_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
 }
 
@@ -66,12 +69,26 @@ void RawPeer::UseCertificate(const TestCertificate& certificate) {
   EXPECT_EQ(SSL_CTX_use_PrivateKey(context_.get(), key.get()), 1);
 }
 
-void RawPeer::WritePlain(const std::string& bytes) {
-  EXPECT_EQ(send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
+bool RawPeer::TryWritePlain(const std::string& bytes) {
+  return send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size());
 }
 
 void RawPeer::Write(const std::string& bytes) {
   EXPECT_EQ(SSL_write(tls_.get(), bytes.data(), static_cast<int>(bytes.size())), static_cast<int>(bytes.size()));
+}
+
+bool RawPeer::TryWrite(const std::string& bytes) {
+  return SSL_write(tls_.get(), bytes.data(), static_cast<int>(bytes.size())) == static_cast<int>(bytes.size());
+}
+
+std::optional<std::string> RawPeer::ReadSome(std::chrono::milliseconds patience) {
+  pollfd readable{socket_, POLLIN, 0};
+  if (SSL_pending(tls_.get()) == 0 && poll(&readable, 1, static_cast<int>(patience.count())) == 0) return "";
+  std::string bytes(16 << 10, '\0');
+  const int got = SSL_read(tls_.get(), bytes.data(), static_cast<int>(bytes.size()));
+  if (got <= 0) return std::nullopt;
+  bytes.resize(static_cast<std::size_t>(got));
+  return bytes;
 }
 
 bool RawPeer::Read(char* to, std::size_t size) {

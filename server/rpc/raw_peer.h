@@ -1,8 +1,10 @@
 #pragma once
 // Testonly: a peer that speaks TCP, TLS and frames of HTTP/2 as a test likes, without gRPC.
 
+#include <gtest/gtest.h>
 #include <openssl/ssl.h>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -19,7 +21,7 @@ class RawPeer {
     std::string payload;
   };
 
-  // Connects to the port on loopback. Reads wait for 30 s at most.
+  // Connects to the port on loopback. Reads wait for 30 s at most, writes for 2 s.
   explicit RawPeer(int port);
   ~RawPeer();
   RawPeer(const RawPeer&) = delete;
@@ -34,8 +36,13 @@ class RawPeer {
                          const std::string& protocol = "h2");
   void RequireTrust() { requires_trust_ = true; }
   void Write(const std::string& bytes);
-  // Without TLS.
-  void WritePlain(const std::string& bytes);
+  // Without TLS. False if the connection has ended.
+  bool TryWritePlain(const std::string& bytes);
+  void WritePlain(const std::string& bytes) { EXPECT_TRUE(TryWritePlain(bytes)); }
+  // False if the connection has ended.
+  bool TryWrite(const std::string& bytes);
+  // What has come, or comes within `patience`; std::nullopt if the connection has ended.
+  std::optional<std::string> ReadSome(std::chrono::milliseconds patience);
   // Nothing, if the connection ended.
   std::optional<Frame> ReadFrame();
 
