@@ -21,7 +21,7 @@ std::optional<Date> ParseDate(std::string_view text);  // Exactly YYYY-MM-DD, a 
 
 // "2026-11-25T06:53:14Z", with as many of 0, 3 or 6 decimals as are needed.
 std::string FormatRfc3339(WallTime time);
-// With any offset and up to nine decimals (cut to microseconds).
+// With any offset and up to nine decimals (cut to microseconds); an instant of the years 1 to 9999, in UTC.
 std::optional<WallTime> ParseRfc3339(std::string_view text);
 
 // "Wed, 25 Nov 2026 06:53:14 GMT", the one form that is sent today.
