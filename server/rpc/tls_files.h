@@ -1,11 +1,6 @@
 #pragma once
 // The texts of the server's TLS files, validated with OpenSSL before they are used.
 
-#include <openssl/bio.h>
-#include <openssl/evp.h>
-#include <openssl/x509.h>
-
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,19 +8,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "server/base/clock.h"
+#include "server/base/pem.h"
 #include "server/base/secret.h"
 
 namespace tokenbroker {
-
-template <auto kFree>
-struct OpensslFree {
-  template <typename T>
-  void operator()(T* what) const {
-    kFree(what);
-  }
-};
-using X509Handle = std::unique_ptr<X509, OpensslFree<X509_free>>;
-using X509CrlHandle = std::unique_ptr<X509_CRL, OpensslFree<X509_CRL_free>>;
 
 struct TrustDomainFile {
   std::string name;     // Lower case.
@@ -53,9 +39,8 @@ struct ServerTlsTexts {
   std::string client_crl_pem = "";                  // Empty without client_crl_file.
 };
 
-// Every certificate of a text; there is at least one. Text between the blocks is a comment; a cut BEGIN or END line, or
-// one without the other, is an error: OpenSSL would pass over such a certificate without a word. Blocks of other kinds
-// are passed over. INVALID_ARGUMENT names `file`, what was expected (`what`: "a PEM certificate chain") and the cause.
+// As ParsePemCertificates; INVALID_ARGUMENT names `file`, what was expected (`what`: "a PEM certificate chain") and the
+// cause.
 absl::StatusOr<std::vector<X509Handle>> ParseCertificates(const std::string& file, std::string_view pem,
                                                           std::string_view what);
 
