@@ -26,8 +26,8 @@ bool MayUse(const std::string& path, int how) { return faccessat(AT_FDCWD, path.
 
 // SQLite makes files beside the ledger's.
 absl::Status CheckFolder(const std::string& path) {
-  std::string folder = std::filesystem::path(path).parent_path().string();
-  if (folder.empty()) folder = ".";
+  const std::filesystem::path parent = std::filesystem::path(path).parent_path();
+  const std::string folder = parent.empty() ? std::string(1, '.') : parent.string();
   struct stat info {};
   if (stat(folder.c_str(), &info) != 0) return Unusable(path, absl::StrCat("folder ", folder, ": ", strerror(errno)));
   if (!S_ISDIR(info.st_mode)) return Unusable(path, absl::StrCat(folder, " is not a folder"));
