@@ -107,6 +107,8 @@ struct CallerView {
 };
 
 // What the broker stands on. All of it outlives the broker.
+class SteadyClock;
+
 struct BrokerParts {
   Executor& executor;
   Clock& clock;
@@ -117,6 +119,7 @@ struct BrokerParts {
   const PolicySource& policies;
   Metrics& metrics;
   Log& log;
+  SteadyClock* steady_clock = nullptr;  // The broker's own; set by its constructor.
 };
 
 struct BrokerOptions {

@@ -93,6 +93,37 @@ TEST_F(ConfirmationTest, AStartWithAClockThatIsAheadEndsNoActiveToken) {
   EXPECT_EQ(StateOf(token.id), TokenState::kActive);
 }
 
+// A host whose clock is slow at the start and set right a little later makes a young token look older than it is.
+TEST_F(ConfirmationTest, AClockThatIsSetRightMakesNoTokenOldEnough) {
+  gitlab_.set_skew(minutes(12));
+  StartJobs();
+  Pass(settle_, seconds(10));
+  gitlab_.set_lag_by_id(minutes(5));
+  const Token token = Make(UserToken());
+  loop_.StepWall(minutes(12));
+  gitlab_.set_skew(Duration(0));
+  EXPECT_EQ(Revoke(token.id)->state, TokenState::kRevoking);
+  EXPECT_TRUE(IsLive(token));
+  Pass(minutes(6));  // The replica has caught up.
+  EXPECT_EQ(StateOf(token.id), TokenState::kRevoked);
+  EXPECT_FALSE(IsLive(token));
+}
+
+// The first rejection after an outage is tried again soon.
+TEST_F(ConfirmationTest, AnOutageDoesNotCountTowardsTheSlowInterval) {
+  StartJobs();
+  const Token token = Make(UserToken());
+  gitlab_.set_down(true);
+  EXPECT_EQ(Revoke(token.id)->state, TokenState::kRevoking);
+  Pass(minutes(10));
+  gitlab_.set_down(false);
+  gitlab_.set_refuse_deletes(true);
+  Pass(seconds(16));
+  gitlab_.set_refuse_deletes(false);
+  Pass(seconds(30));
+  EXPECT_EQ(StateOf(token.id), TokenState::kRevoked);
+}
+
 // The bot has left its project: the project's route answers 404, and the token is live.
 TEST_F(ConfirmationTest, AProjectsRouteConfirmsNothingForAnAdministrator) {
   gitlab_.set_issuer_is_admin(false);

@@ -8,6 +8,7 @@
 #include "server/broker/lifecycle.h"
 #include "server/broker/page_token.h"
 #include "server/broker/reconcile.h"
+#include "server/broker/steady_clock.h"
 #include "server/broker/targets.h"
 #include "server/broker/undertaker.h"
 
@@ -15,7 +16,8 @@ namespace tokenbroker {
 
 struct Core {
   Core(BrokerParts the_parts, BrokerOptions the_options)
-      : parts(the_parts),
+      : steady_clock(the_parts.clock, the_parts.ledger),
+        parts(With(the_parts, &steady_clock)),
         options(std::move(the_options)),
         scope(parts.executor),
         targets(parts.executor, parts.clock, parts.gitlab, parts.slots, options.facts_max_age),
@@ -26,6 +28,7 @@ struct Core {
         pages(parts.random),
         stop(parts.executor) {}
 
+  SteadyClock steady_clock;
   BrokerParts parts;
   BrokerOptions options;
   TaskScope scope;
@@ -36,6 +39,12 @@ struct Core {
   Reconciler reconciler;
   PageTokens pages;
   Event stop;  // Set by a drain: the jobs end.
+
+ private:
+  static BrokerParts With(BrokerParts parts, SteadyClock* steady_clock) {
+    parts.steady_clock = steady_clock;
+    return parts;
+  }
 };
 
 // What is asked of the policy for a create.

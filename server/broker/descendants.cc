@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "server/broker/made_of.h"
+#include "server/broker/steady_clock.h"
 #include "server/broker/upstream_clock.h"
 #include "server/domain/expiry.h"
 #include "server/domain/marker.h"
@@ -37,7 +38,7 @@ Task<absl::StatusOr<std::vector<UpstreamToken>>> ListDescendants(BrokerParts par
   absl::StatusOr<std::vector<UpstreamToken>> live = co_await parts.gitlab.ListTokens(call, std::move(query));
   // GitLab knows no such user: it has no tokens.
   if (absl::IsNotFound(live.status()) && token.target.kind == TargetKind::kUser &&
-      NotFoundMayConfirmNow(parts, token.create_time, settle)) {
+      parts.steady_clock->HasSettled(token.create_time, settle)) {
     co_return std::vector<UpstreamToken>();
   }
   if (!live.ok()) co_return live;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "server/base/error.h"
+#include "server/broker/steady_clock.h"
 #include "server/broker/unreachable.h"
 #include "server/broker/upstream_clock.h"
 #include "server/domain/expiry.h"
@@ -61,6 +62,7 @@ Task<void> Lifecycle::Run(Event stop) {
   while (!stop.is_set()) {
     wake_ = Event(parts_.executor);
     nap_end_ = WallTime::max();
+    parts_.steady_clock->Compare();
     CountTokensIfDue();
     if (at_work_ >= kMostAtWork) {  // Work() wakes us when it ends.
       co_await wake_.Wait(parts_.clock, parts_.clock.Boot() + kLongestNap);

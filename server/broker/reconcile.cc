@@ -8,6 +8,7 @@
 #include "server/base/time_text.h"
 #include "server/broker/descendants.h"
 #include "server/broker/made_of.h"
+#include "server/broker/steady_clock.h"
 #include "server/broker/upstream_clock.h"
 #include "server/domain/expiry.h"
 #include "server/domain/marker.h"
@@ -367,7 +368,7 @@ Task<absl::StatusOr<bool>> Reconciler::CheckRow(std::shared_ptr<Walk> walk, Toke
   if (!seen.ok()) co_return seen.status();
   Proof proof = Proof::kAbsent;
   if (!seen->has_value()) {
-    if (!NotFoundMayConfirmNow(parts_, token.create_time, options_.settle)) co_return false;
+    if (!parts_.steady_clock->HasSettled(token.create_time, options_.settle)) co_return false;
     const absl::StatusOr<bool> absent = co_await IsAbsent(walk, token);
     if (!absent.ok() || !*absent) co_return absent;
   } else if ((*seen)->name != token.upstream_name) {

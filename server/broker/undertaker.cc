@@ -8,6 +8,7 @@
 
 #include "server/base/error.h"
 #include "server/broker/descendants.h"
+#include "server/broker/steady_clock.h"
 #include "server/broker/unreachable.h"
 #include "server/broker/upstream_clock.h"
 #include "server/domain/expiry.h"
@@ -103,7 +104,7 @@ Task<absl::StatusOr<Proof>> Undertaker::ProveWithoutDelete(Token token, absl::St
     if ((*seen)->revoked) co_return Proof::kSeenRevoked;
     co_return why;
   }
-  if (!NotFoundMayConfirmNow(parts_, token.create_time, settle_)) {
+  if (!parts_.steady_clock->HasSettled(token.create_time, settle_)) {
     co_return Error(absl::StatusCode::kUnavailable, "NOT_FOUND_TOO_EARLY",
                     "GitLab does not find the token, which is so young that a replica of GitLab's may not have it yet");
   }
@@ -171,7 +172,9 @@ Task<void> Undertaker::Record(TokenRecord record, absl::StatusOr<Proof> proof) {
   }
   const bool unreachable = IsUnreachable(proof.status());
   const Duration longest = unreachable ? kLongestUnreachableInterval : kLongestParkedInterval;
-  Duration interval = kFirstInterval * (std::int64_t{1} << std::clamp(record.attempts, 0, 12));
+  // What went before while GitLab did not respond does not count towards the slow interval, see RecordAttempt.
+  const int attempts = unreachable || record.parked ? record.attempts : 0;
+  Duration interval = kFirstInterval * (std::int64_t{1} << std::clamp(attempts, 0, 12));
   if (const std::optional<Duration> asked = RetryAfterOf(proof.status())) interval = std::max(interval, *asked);
   interval = std::min<Duration>(interval, longest);
   parts_.metrics.RevocationAttempted(unreachable ? "retry" : "parked");

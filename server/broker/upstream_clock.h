@@ -1,13 +1,11 @@
 #pragma once
 // GitLab's clock beside the ledger's.
 
-#include <algorithm>
 #include <optional>
 
 #include "server/base/clock.h"
 #include "server/base/time_text.h"
 #include "server/broker/broker.h"
-#include "server/domain/expiry.h"
 #include "server/domain/upstream_time.h"
 
 namespace tokenbroker {
@@ -29,13 +27,6 @@ inline WallTime UpstreamNowOf(const BrokerParts& parts) {
 inline bool IsPastUpstreamDate(const BrokerParts& parts, Date date) {
   const std::optional<WallTime> now = ConfirmingUpstreamNow(parts.gitlab.Time(), parts.clock.Boot());
   return now.has_value() && *now >= MidnightOf(date);
-}
-
-// Whether a 404 by id can confirm now that a token made at `create_time` is revoked: `settle` has passed by the
-// ledger's clock and by GitLab's. Either may have been set ahead since then; the ledger's follows its host's at every
-// start.
-inline bool NotFoundMayConfirmNow(const BrokerParts& parts, WallTime create_time, Duration settle) {
-  return NotFoundMayConfirm(create_time, settle, std::min(parts.ledger.Now(), UpstreamNowOf(parts)));
 }
 
 }  // namespace tokenbroker

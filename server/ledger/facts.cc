@@ -179,12 +179,13 @@ absl::StatusOr<std::vector<std::int64_t>> ActiveRowsAmong(Transaction& transacti
 }
 
 absl::StatusOr<std::vector<TokenRecord>> ListUnseenRows(Transaction& transaction, WallTime since, int skip, int limit) {
-  absl::StatusOr<Statement> select = transaction.db.Prepare(
-      "SELECT " + std::string(TokenColumns()) +
-      " FROM tokens WHERE state = 'ACTIVE' AND COALESCE(reconcile_time, 0) < ? AND create_time < ? "
-      "ORDER BY COALESCE(reconcile_time, 0), id LIMIT ? OFFSET ?");
+  absl::StatusOr<Statement> select =
+      transaction.db.Prepare("SELECT " + std::string(TokenColumns()) +
+                             " FROM tokens WHERE state = 'ACTIVE' AND COALESCE(reconcile_time, 0) < ?1 AND "
+                             "(create_time < ?1 OR create_time > ?2) "
+                             "ORDER BY COALESCE(reconcile_time, 0), id LIMIT ?3 OFFSET ?4");
   if (!select.ok()) return select.status();
-  select->Bind(1, since).Bind(2, since).Bind(3, limit).Bind(4, skip);
+  select->Bind(1, since).Bind(2, transaction.now).Bind(3, limit).Bind(4, skip);
   std::vector<TokenRecord> rows;
   for (;;) {
     const absl::StatusOr<bool> row = select->Step();

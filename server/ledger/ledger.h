@@ -31,7 +31,7 @@ struct TokenRecord {
   WallTime give_up_time;          // After it, the POST's answer is too late.
   std::optional<WallTime> last_look;
   std::string role;     // That granted it; empty if it was taken in.
-  int attempts = 0;     // To prove it dead, so far.
+  int attempts = 0;     // That failed in a row; from one again when the row is parked.
   bool parked = false;  // Cannot be proved dead; tried at growing intervals, up to an hour.
   std::optional<WallTime> next_attempt_time;
 };
@@ -224,7 +224,8 @@ class Ledger {
 
   // An attempt that reached no end: REVOKING without confirmation, or a sweep that could not be made of a row that is
   // PENDING or has ended with sweeps to come. When to try again, and whether the row is parked (one that has ended
-  // never is). A sweep that is made later takes it back. Not awaited by any promise.
+  // never is); the first attempt that parks it counts as the first. A sweep that is made later takes it back. Not
+  // awaited by any promise.
   virtual Task<absl::Status> RecordAttempt(TokenId id, WallTime next_attempt_time, bool parked, std::string why) = 0;
 
   // A look at GitLab that began at `began` found these living tokens with the row's marker. None: the row waits for its
@@ -272,7 +273,8 @@ class Ledger {
   };
   virtual Task<absl::StatusOr<Counts>> Count() = 0;
 
-  // ACTIVE rows from before `since` that RecordSeen has not written since then, the stalest first.
+  // ACTIVE rows from before `since` that RecordSeen has not written since then, the stalest first; by a clock that was
+  // set back a row may be from after now, which was before `since`, too.
   virtual Task<absl::StatusOr<std::vector<TokenRecord>>> ListUnseen(WallTime since, int skip, int limit) = 0;
   // The upstream ids of those among these tokens (number and name) that are ACTIVE rows'.
   virtual Task<absl::StatusOr<std::vector<std::int64_t>>> ActiveAmong(std::string instance,

@@ -349,7 +349,8 @@ absl::StatusOr<Token> RecordFailedAttempt(Transaction& transaction, const TokenI
   if (!waits) return before->token;
   parked = parked && !has_ended;
   absl::StatusOr<Statement> update = transaction.db.Prepare(
-      "UPDATE tokens SET attempts = attempts + 1, parked = ?, next_attempt_time = ? WHERE id = ?");
+      "UPDATE tokens SET attempts = CASE WHEN ?1 > parked THEN 1 ELSE attempts + 1 END, parked = ?1, "
+      "next_attempt_time = ?2 WHERE id = ?3");
   if (!update.ok()) return update.status();
   absl::Status done = update->Bind(1, parked).Bind(2, next_attempt_time).Bind(3, id).Run();
   if (done.ok() && parked != before->parked) {

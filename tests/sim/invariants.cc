@@ -62,9 +62,12 @@ class Check {
     if (!same && token.created_at < kept.create_time - kSearchBack + server_.clock_spread()) return;
     const bool closed = kept.state == TokenState::kRevoked || kept.state == TokenState::kExpired;
     // No descendant of a self-extending one may live. But while sweeps are to come, a token may be from a POST that was
-    // sent twice, and what a list that lagged did not show is found by the second list.
-    const bool descends = kept.upstream_id != 0 && Descends(token.id, kept.upstream_id) && !sky_.lists_lagged();
-    const bool duplicate = life.duplicate || (!descends && row->next_attempt_time.has_value());
+    // sent twice, and what a list did not show (one that lagged, or a project's, of a bot that is no member) may be
+    // found by the second list.
+    const bool descends = kept.upstream_id != 0 && Descends(token.id, kept.upstream_id);
+    const bool may_be_unseen = sky_.lists_lagged() || sky_.removed_members.contains(token.id);
+    const bool sweeps_come = row->next_attempt_time.has_value() && (!descends || may_be_unseen);
+    const bool duplicate = life.duplicate || sweeps_come;
     if (closed && (same || (AnySelfExtending(kept.scopes) && !duplicate))) {
       Say("I2: " + who + " lives, and its row " + kept.id + " is " + std::string(NameOf(kept.state)));
     }

@@ -87,33 +87,6 @@ class RevocationForgotten final : public ForwardingLedger {
   }
 };
 
-// As if every token had been made long ago: then a 404 is old enough.
-class NotFoundTooEarly final : public ForwardingLedger {
- public:
-  using ForwardingLedger::ForwardingLedger;
-  Task<absl::StatusOr<std::vector<TokenRecord>>> ClaimDue(int limit) override {
-    absl::StatusOr<std::vector<TokenRecord>> due = co_await real().ClaimDue(limit);
-    if (due.ok()) {
-      for (TokenRecord& each : *due) {
-        if (!each.pending && each.token.state == TokenState::kRevoking) each.token.create_time -= minutes(10);
-      }
-    }
-    co_return due;
-  }
-  Task<absl::StatusOr<TokenRecord>> RequestRevocation(TokenId id, std::string caller) override {
-    absl::StatusOr<TokenRecord> record = co_await real().RequestRevocation(std::move(id), std::move(caller));
-    if (record.ok() && !record->pending) record->token.create_time -= minutes(10);
-    co_return record;
-  }
-  Task<absl::StatusOr<std::vector<TokenRecord>>> ListUnseen(WallTime since, int skip, int limit) override {
-    absl::StatusOr<std::vector<TokenRecord>> unseen = co_await real().ListUnseen(since, skip, limit);
-    if (unseen.ok()) {
-      for (TokenRecord& each : *unseen) each.token.create_time -= minutes(10);
-    }
-    co_return unseen;
-  }
-};
-
 class EndsLate final : public ForwardingLedger {
  public:
   using ForwardingLedger::ForwardingLedger;
@@ -215,8 +188,6 @@ std::unique_ptr<Ledger> WithPlant(Plant plant, std::unique_ptr<Ledger> real, Exe
       return std::make_unique<ActivateBlindly>(std::move(real), std::move(file));
     case Plant::kRevocationForgotten:
       return std::make_unique<RevocationForgotten>(std::move(real));
-    case Plant::kNotFoundTooEarly:
-      return std::make_unique<NotFoundTooEarly>(std::move(real));
     case Plant::kEndsLate:
       return std::make_unique<EndsLate>(std::move(real));
     default:

@@ -162,6 +162,7 @@ bool Server::Start() {
   BrokerOptions broker_options;
   broker_options.name = name_;
   broker_options.instance = "main";
+  if (plant_ == Plant::kNotFoundTooEarly) broker_options.settle = Duration(0);
   broker_options.reconcile_calls_per_minute = 6000;  // So that a walk fits between two leaps.
   broker_ = std::make_unique<Broker>(parts, std::move(broker_options));
   if (agreed_clock_ != nullptr) {

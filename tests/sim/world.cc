@@ -24,6 +24,7 @@ class TraceLog final : public Log {
       line += ' ' + std::string(field.key) + '=';
       if (const auto* text = std::get_if<std::string_view>(&field.value)) line += *text;
       if (const auto* number = std::get_if<std::int64_t>(&field.value)) line += std::to_string(*number);
+      if (const auto* yes = std::get_if<bool>(&field.value)) line += *yes ? "true" : "false";
     }
     sky_.note(std::move(line));
   }

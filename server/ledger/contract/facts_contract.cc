@@ -147,6 +147,15 @@ TEST_P(LedgerContract, TheStalestUnseenRowsComeFirst) {
   EXPECT_EQ(Unseen(since, 0, 1), std::vector<TokenId>{never});
 }
 
+TEST_P(LedgerContract, AClockThatWasSetBackHidesNoUnseenRow) {
+  const TokenId id = ActiveRow();
+  loop_.Advance(seconds(1));
+  loop_.StepWall(-hours(9));
+  EXPECT_EQ(Unseen(loop_.Now()), std::vector<TokenId>{id});
+  (void)Record({Seen(id)});
+  EXPECT_TRUE(Unseen(loop_.Now()).empty());
+}
+
 TEST_P(LedgerContract, ActiveTargetsComeOnceEachInPages) {
   for (const std::int64_t id : {9, 7, 8, 7}) {
     IntentSpec spec = Spec();

@@ -38,6 +38,19 @@ TEST_P(LedgerContract, AFailedSweepOfAPendingRowWaitsAndIsParkedUntilOneIsMade) 
   EXPECT_EQ(Wait(ledger_->Count())->parked, 0);
 }
 
+TEST_P(LedgerContract, AttemptsCountFromOneAgainWhenTheRowIsParked) {
+  const TokenId id = RevokingRow();
+  const auto attempts_after = [&](bool parked) {
+    EXPECT_EQ(Wait(ledger_->RecordAttempt(id, ledger_->Now(), parked, "no")), absl::OkStatus());
+    return Wait(ledger_->Get(id))->attempts;
+  };
+  EXPECT_EQ(attempts_after(false), 1);
+  EXPECT_EQ(attempts_after(false), 2);
+  EXPECT_EQ(attempts_after(true), 1);
+  EXPECT_EQ(attempts_after(true), 2);
+  EXPECT_EQ(attempts_after(false), 3);
+}
+
 TEST_P(LedgerContract, AFailedSweepOfAClosedRowWaitsAndParksNothing) {
   const TokenId id = PendingRow();
   loop_.Advance(kSendWindow + kSettle);
