@@ -55,11 +55,14 @@ AccessAnswer AnswerFor(Core& core, const Caller& caller, const CreateRequest& re
   answer.rule.position = decision.rule.position.substr(decision.rule.position.rfind('/') + 1);
   core.parts.metrics.Decided(true, answer.reason);
   NoteWouldHave(core, caller, "CheckAccess", decision, policy);
+  const std::optional<std::int64_t> suppressed = core.decision_lines.Take(caller.name, core.parts.clock.Boot());
+  if (!suppressed.has_value()) return answer;
   core.parts.log.Info("would be granted", {{"caller", caller.name},
                                            {"decision_id", answer.decision_id},
                                            {"request", WhatIsAsked(access)},
                                            {"why", decision.detail},
-                                           {"policy", policy.version()}});
+                                           {"policy", policy.version()},
+                                           {"suppressed", *suppressed}});
   return answer;
 }
 

@@ -70,6 +70,30 @@ class CheckAccessTest : public BrokerTest {
   }
 };
 
+// A caller that is denied without end fills neither the log nor another one's share of it.
+TEST_F(CheckAccessTest, LinesAboutDenialsAreBoundedForEachCaller) {
+  KeptLog log;
+  Broker broker({loop_, loop_, random_, *faulty_, gitlab_, *slots_, *policies_, metrics_, log},
+                {"tb1", "main", settle_});
+  CreateRequest denied = UserToken();
+  denied.scopes = {"write_repository"};
+  const auto deny = [&](const std::string& caller, int times) {
+    for (int i = 0; i < times; ++i) EXPECT_FALSE(loop_.Finish(broker.Create({}, CallerNamed(caller), denied)).ok());
+  };
+  const auto lines = [&log] {
+    int count = 0;
+    for (std::size_t at = 0; (at = log.text.find("refused caller=", at)) != std::string::npos; ++at) ++count;
+    return count;
+  };
+  deny("ci", 100);
+  EXPECT_EQ(lines(), 20);
+  deny("other", 1);
+  EXPECT_EQ(lines(), 21);
+  loop_.Advance(minutes(1));
+  deny("ci", 1);
+  EXPECT_EQ(lines(), 22);
+}
+
 TEST_F(CheckAccessTest, AnAllowedRequestNamesItsGrant) {
   const absl::StatusOr<AccessAnswer> answer = Check(UserToken());
   ASSERT_TRUE(answer.ok()) << answer.status();

@@ -11,8 +11,13 @@
 #include "server/broker/steady_clock.h"
 #include "server/broker/targets.h"
 #include "server/broker/undertaker.h"
+#include "server/telemetry/line_budget.h"
 
 namespace tokenbroker {
+
+// Log lines a minute about the decisions on one caller's requests, and as many about what rules in audit mode would
+// have changed.
+inline constexpr int kMaxDecisionLines = 20;
 
 struct Core {
   Core(BrokerParts the_parts, BrokerOptions the_options)
@@ -38,6 +43,8 @@ struct Core {
   Lifecycle lifecycle;
   Reconciler reconciler;
   PageTokens pages;
+  CallerLineBudgets decision_lines{kMaxDecisionLines};
+  CallerLineBudgets audit_mode_lines{kMaxDecisionLines};
   Event stop;  // Set by a drain: the jobs end.
 
  private:

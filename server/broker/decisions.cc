@@ -104,11 +104,14 @@ void NoteWouldHave(Core& core, const Caller& caller, std::string_view method, co
                    const Policy& policy) {
   if (!decision.would_have.has_value()) return;
   core.parts.metrics.WouldHaveDecided(decision.would_have->allowed);
+  const std::optional<std::int64_t> suppressed = core.audit_mode_lines.Take(caller.name, core.parts.clock.Boot());
+  if (!suppressed.has_value()) return;
   core.parts.log.Info("audit mode", {{"caller", caller.name},
                                      {"method", method},
                                      {"would_have", WouldHaveText(decision)},
                                      {"why", decision.detail},
-                                     {"policy", policy.version()}});
+                                     {"policy", policy.version()},
+                                     {"suppressed", *suppressed}});
 }
 
 namespace {
@@ -148,14 +151,18 @@ NotedRefusal NoteRefusal(Core& core, const Caller& caller, std::string_view meth
   const std::string closest = ClosestText(request, noted.closest);
   core.parts.metrics.Decided(false, reason);
   NoteWouldHave(core, caller, method, decision, policy);
-  core.parts.log.Info("refused", {{"caller", caller.name},
-                                  {"method", method},
-                                  {"decision_id", noted.id},
-                                  {"reason", reason},
-                                  {"request", what},
-                                  {"why", decision.detail},
-                                  {"closest", closest},
-                                  {"policy", policy.version()}});
+  const std::optional<std::int64_t> suppressed = core.decision_lines.Take(caller.name, core.parts.clock.Boot());
+  if (suppressed.has_value()) {
+    core.parts.log.Info("refused", {{"caller", caller.name},
+                                    {"method", method},
+                                    {"decision_id", noted.id},
+                                    {"reason", reason},
+                                    {"request", what},
+                                    {"why", decision.detail},
+                                    {"closest", closest},
+                                    {"policy", policy.version()},
+                                    {"suppressed", *suppressed}});
+  }
   core.parts.ledger.NoteRefusal({caller.name, std::string(method), reason, what + ": " + decision.detail,
                                  policy.version(), noted.id, WouldHaveText(decision), closest,
                                  AuditedRequestJson(caller, request, facts)});

@@ -14,7 +14,7 @@
 #include "server/identity/authenticator.h"
 #include "server/identity/bearer.h"
 #include "server/rpc/call_places.h"
-#include "server/rpc/line_budget.h"
+#include "server/telemetry/line_budget.h"
 #include "server/rpc/unary.h"
 
 namespace google::protobuf {
