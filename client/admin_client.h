@@ -26,7 +26,7 @@ class AdminClient {
 
   // All pages as one answer.
   virtual absl::StatusOr<v1::ListUnknownTokensResponse> ListUnknownTokens(Deadline deadline) = 0;
-  // Exactly these, by their ids at GitLab (at least one), or none.
+  // Exactly these, by their ids at GitLab (1 to 250), or none.
   virtual absl::StatusOr<std::vector<v1::Token>> AdoptTokens(const std::vector<std::int64_t>& upstream_ids,
                                                              Deadline deadline) = 0;
   virtual absl::StatusOr<std::vector<v1::Token>> RevokeUnknownTokens(const std::vector<std::int64_t>& upstream_ids,

@@ -14,6 +14,8 @@
 namespace tokenbroker {
 namespace {
 
+constexpr int kMostAtOnce = 250;
+
 using google::protobuf::util::TimeUtil;
 
 void Complete(v1::Token& token, std::size_t number) {
@@ -270,6 +272,7 @@ grpc::Status FakeAdmin::ListUnknownTokens(grpc::ServerContext* /*context*/,
 
 grpc::Status FakeAdmin::AdoptTokens(grpc::ServerContext* /*context*/, const v1::AdoptTokensRequest* request,
                                     v1::AdoptTokensResponse* /*response*/) {
+  if (request->upstream_ids_size() > kMostAtOnce) return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "too many");
   const std::lock_guard lock(mutex_);
   adopted_.insert(adopted_.end(), request->upstream_ids().begin(), request->upstream_ids().end());
   return grpc::Status::OK;
@@ -278,6 +281,7 @@ grpc::Status FakeAdmin::AdoptTokens(grpc::ServerContext* /*context*/, const v1::
 grpc::Status FakeAdmin::RevokeUnknownTokens(grpc::ServerContext* /*context*/,
                                             const v1::RevokeUnknownTokensRequest* request,
                                             v1::RevokeUnknownTokensResponse* /*response*/) {
+  if (request->upstream_ids_size() > kMostAtOnce) return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "too many");
   const std::lock_guard lock(mutex_);
   revoked_.insert(revoked_.end(), request->upstream_ids().begin(), request->upstream_ids().end());
   return grpc::Status::OK;

@@ -35,7 +35,7 @@ class FakeAdmin final : public v1::AdminService::Service {
   void SetAudit(std::vector<v1::AuditRecord> records);
   // What ListUnknownTokens answers, in one page.
   void SetUnknown(const v1::ListUnknownTokensResponse& found);
-  // The upstream ids that arrived, in order.
+  // The upstream ids that arrived, in order. More than 250 in a call are rejected, as the broker does.
   std::vector<std::int64_t> adopted() const;
   std::vector<std::int64_t> revoked() const;
   // What ListPolicyViolations answers, in one page.

@@ -26,6 +26,9 @@ constexpr char kUsage[] =
     "Both\n"
     "show what they act on and do nothing unless these are exactly --expect tokens. Needs the verb reconcile.";
 
+// Tokens that one call adopts or revokes at most.
+constexpr std::size_t kMostAtOnce = 250;
+
 struct Options {
   bool adopt = false;
   bool revoke = false;
@@ -43,10 +46,11 @@ std::string ReasonWord(v1::UnknownReason reason) {
 std::string OrDash(const std::string& text) { return text.empty() ? "-" : text; }
 
 std::string Table(const v1::ListUnknownTokensResponse& found, WallTime now) {
-  if (!found.has_walk_time()) return "The broker has not walked through GitLab yet since its start.\n";
+  if (!found.has_walk_time()) return "The broker has not walked through GitLab yet.\n";
   std::string text = "As of " + Describe(found.walk_time(), true, now) + "\n";
   if (found.unknown_tokens().empty()) text += "No unknown tokens.\n";
   if (!found.unknown_tokens().empty()) {
+    text += std::to_string(found.unknown_tokens_size()) + " unknown tokens.\n";
     std::vector<std::vector<std::string>> rows = {
         {"UPSTREAM ID", "WHY", "ADOPTABLE", "TARGET", "OWNER", "SCOPES", "EXPIRES", "LAST USED", "NAME"}};
     for (const v1::UnknownToken& token : found.unknown_tokens()) {
@@ -95,10 +99,21 @@ int Act(AdminClient& client, const v1::ListUnknownTokensResponse& found, const O
   std::vector<std::int64_t> ids;
   for (const v1::UnknownToken& token : chosen.unknown_tokens()) ids.push_back(token.upstream().id());
   v1::ListTokensResponse answer;
-  if (!ids.empty()) {
-    const absl::StatusOr<std::vector<v1::Token>> tokens =
-        options.adopt ? client.AdoptTokens(ids, shared.deadline()) : client.RevokeUnknownTokens(ids, shared.deadline());
-    if (!tokens.ok()) return Report(tokens.status(), shared);
+  // Each part is done or not; what a failure leaves is listed the next time.
+  for (std::size_t begin = 0; begin < ids.size(); begin += kMostAtOnce) {
+    const std::vector<std::int64_t> part(
+        ids.begin() + static_cast<std::ptrdiff_t>(begin),
+        ids.begin() + static_cast<std::ptrdiff_t>(std::min(begin + kMostAtOnce, ids.size())));
+    const absl::StatusOr<std::vector<v1::Token>> tokens = options.adopt
+                                                              ? client.AdoptTokens(part, shared.deadline())
+                                                              : client.RevokeUnknownTokens(part, shared.deadline());
+    if (!tokens.ok()) {
+      if (begin > 0) {
+        WriteError("tokenctl: " + std::to_string(begin) + " of " + std::to_string(ids.size()) +
+                   " tokens were done before this:\n");
+      }
+      return Report(tokens.status(), shared);
+    }
     for (const v1::Token& token : *tokens) *answer.add_tokens() = token;
   }
   const std::vector<v1::Token> tokens(answer.tokens().begin(), answer.tokens().end());

@@ -77,6 +77,16 @@ TEST_F(ReconcileCommandTest, RevokesAllOrThoseNamed) {
   EXPECT_THAT(broker_.admin().revoked(), ElementsAre(13, 11, 12, 13));
 }
 
+TEST_F(ReconcileCommandTest, ThousandsAreCountedAndRevokedInParts) {
+  v1::ListUnknownTokensResponse found;
+  for (std::int64_t id = 1; id <= 1'001; ++id) found.add_unknown_tokens()->mutable_upstream()->set_id(id);
+  found.mutable_walk_time()->set_seconds(1'764'000'000);
+  broker_.admin().SetUnknown(found);
+  EXPECT_THAT(Run({"--output", "table"}).out, HasSubstr("1001 unknown tokens."));
+  EXPECT_EQ(Run({"--revoke", "--expect", "1001"}).exit_code, 0);
+  EXPECT_EQ(broker_.admin().revoked().size(), 1'001U);
+}
+
 TEST_F(ReconcileCommandTest, ADifferentNumberDoesNothing) {
   for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
            {"--adopt", "--expect", "3"}, {"--revoke", "--expect", "2"}, {"--revoke", "--expect", "1", "--id", "14"}}) {

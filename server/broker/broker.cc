@@ -53,8 +53,8 @@ Task<absl::StatusOr<std::vector<AuditRecord>>> Broker::ReadAudit(Caller caller, 
   return ReadAuditPage(impl_.get(), std::move(caller), std::move(query));
 }
 
-Task<absl::StatusOr<Findings>> Broker::ListUnknown(Caller caller) {
-  return ListUnknownTokens(impl_.get(), std::move(caller));
+Task<absl::StatusOr<Findings>> Broker::ListUnknown(Caller caller, std::int64_t after, int limit) {
+  return ListUnknownTokens(impl_.get(), std::move(caller), after, limit);
 }
 
 Task<absl::StatusOr<std::vector<Token>>> Broker::TakeInUnknown(CallContext call, Caller caller, UnknownChoice choice) {

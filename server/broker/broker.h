@@ -80,7 +80,11 @@ struct ListPage {
   std::string next_page_token;
 };
 
-// Which unknown tokens to adopt, or to revoke: exactly those listed, or all (of the adoptable ones).
+// The most unknown tokens that one call adopts or revokes: its response holds as many tokens.
+inline constexpr int kMostUnknownAtOnce = 250;
+
+// Which unknown tokens to adopt, or to revoke: exactly those listed, or all (of the adoptable ones); not more than
+// kMostUnknownAtOnce.
 // FAILED_PRECONDITION, reason COUNT_DIFFERS, if they are not as many.
 struct UnknownChoice {
   std::vector<std::int64_t> upstream_ids;  // Empty: all; then expected_count is required.
@@ -155,7 +159,8 @@ class Broker {
   Task<absl::StatusOr<std::vector<AuditRecord>>> ReadAudit(Caller caller, AuditQuery query);
 
   // The same; NOT_GRANTED without the verb reconcile.
-  Task<absl::StatusOr<Findings>> ListUnknown(Caller caller);
+  // Up to `limit` unknown tokens with ids at GitLab above `after`.
+  Task<absl::StatusOr<Findings>> ListUnknown(Caller caller, std::int64_t after = 0, int limit = 100'000);
   Task<absl::StatusOr<std::vector<Token>>> TakeInUnknown(CallContext call, Caller caller, UnknownChoice choice);
   Task<absl::StatusOr<ViolationPage>> ListViolations(Caller caller, int page_size, std::string page_token);
   // All of them are checked before the first is revoked: FAILED_PRECONDITION, reason TOKEN_CHANGED, if one is no

@@ -97,7 +97,7 @@ Decision JudgeOn(const Policy& policy, const Token& token, const TargetFacts& fa
 
 // The use cases; see broker.h.
 Task<absl::StatusOr<std::vector<AuditRecord>>> ReadAuditPage(Core* core, Caller caller, AuditQuery query);
-Task<absl::StatusOr<Findings>> ListUnknownTokens(Core* core, Caller caller);
+Task<absl::StatusOr<Findings>> ListUnknownTokens(Core* core, Caller caller, std::int64_t after, int limit);
 Task<absl::StatusOr<std::vector<Token>>> TakeInUnknown(Core* core, CallContext call, Caller caller,
                                                        UnknownChoice choice);
 Task<absl::StatusOr<ViolationPage>> ListPolicyViolations(Core* core, Caller caller, int page_size,

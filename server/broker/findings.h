@@ -1,6 +1,7 @@
 #pragma once
 // What the reconciler reports and does not touch.
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
@@ -8,28 +9,9 @@
 
 #include "server/base/clock.h"
 #include "server/domain/target.h"
-#include "server/gitlab/gitlab.h"
 #include "server/ledger/ledger.h"
 
 namespace tokenbroker {
-
-// A living token at GitLab that bears our tag and that no row explains.
-struct UnknownToken {
-  UpstreamToken upstream;
-  TokenId marked;  // The id in its marker.
-  StrangerKind kind = StrangerKind::kNoRow;
-  WallTime found_time;
-
-  // From the row with the marker's id, or from GitLab; what is empty is not known.
-  std::optional<ResolvedTarget> target;
-  std::string owner;
-  std::string purpose;
-  std::optional<WallTime> expire_time;
-
-  // Whether it may become ACTIVE: not if its row has ended, since a revocation is never taken back; nor without a
-  // target.
-  bool adoptable() const { return kind != StrangerKind::kClosed && target.has_value(); }
-};
 
 // A target of ACTIVE tokens that is elsewhere now, or gone. Tokens are judged by where it was.
 struct MovedTarget {
@@ -37,9 +19,13 @@ struct MovedTarget {
   std::string path;       // Where it is; empty: GitLab does not find it.
 };
 
+// A page of unknown tokens, and the targets that have moved.
 struct Findings {
-  std::optional<WallTime> walk_time;             // When the walk began that found this; nothing: none has ended yet.
+  // When the newest pass over GitLab's lists began; std::nullopt: none has ended yet, in this process or before.
+  std::optional<WallTime> walk_time;
   std::map<std::int64_t, UnknownToken> unknown;  // By upstream id.
+  std::int64_t total = 0;                        // Unknown tokens in all.
+  bool has_more = false;                         // There are further ones behind the last.
   std::vector<MovedTarget> moved;
 };
 

@@ -27,8 +27,10 @@ constexpr int kPage = 100;  // What GitLab gives at most with one call.
 constexpr int kPageMax = 10'000;
 constexpr int kRowsAtOnce = 100;
 constexpr int kTargetsAtOnce = 100;
-// So many are kept to be listed. Whoever has dealt with them sees the next ones.
-constexpr std::size_t kUnknownMax = 10'000;
+// New unknown tokens of a walk that get a log line each. Their number is in a metric.
+constexpr int kMostUnknownLines = 20;
+// See Ledger::RecordUnknown.
+constexpr char kInstanceList[] = "";
 
 UpstreamRef RefOf(const Token& token) { return {token.target, token.upstream_id, token.upstream_user_id}; }
 
@@ -60,11 +62,16 @@ std::string NameOf(const ResolvedTarget& target) {
 int MorePages(std::size_t rows) { return static_cast<int>(rows) / kPage; }
 
 // What is known of a stranger, from its row or from what GitLab keeps.
-UnknownToken DescribeStranger(UpstreamToken token, const Stranger& stranger, WallTime now) {
+UnknownToken DescribeStranger(const UpstreamToken& token, const Stranger& stranger, WallTime now) {
   UnknownToken unknown;
+  unknown.upstream = MadeOf(token);
   unknown.marked = stranger.marked;
   unknown.kind = stranger.kind;
-  unknown.found_time = now;
+  unknown.scopes = token.scopes;
+  unknown.access_level = token.access_level;
+  unknown.create_time = token.created_at;
+  unknown.last_used_time = token.last_used_at;
+  unknown.find_time = now;
   if (stranger.row.has_value()) {
     const Token& row = stranger.row->token;
     unknown.target = row.target;
@@ -76,13 +83,13 @@ UnknownToken DescribeStranger(UpstreamToken token, const Stranger& stranger, Wal
     unknown.purpose = std::move(told->purpose);
     unknown.expire_time = told->expire_time;
   }
-  unknown.upstream = std::move(token);
   return unknown;
 }
 
 }  // namespace
 
 Task<void> Reconciler::Run(Event stop) {
+  co_await CountUnknown();
   BootTime next = parts_.clock.Boot() + kFirstWalkAfter;
   while (!co_await stop.Wait(parts_.clock, next)) {
     const BootTime began = parts_.clock.Boot();
@@ -90,11 +97,13 @@ Task<void> Reconciler::Run(Event stop) {
     const absl::Status end = co_await DoWalk(walk);
     if (stop.is_set()) co_return;
     if (end.ok()) {
-      Publish(*walk);
+      if (walk->targets_are_whole) moved_ = walk->moved;
       co_await PublishTargets(walk);
-      parts_.metrics.ReconcileWalked(walk->began, static_cast<std::int64_t>(findings_.unknown.size()),
-                                     static_cast<std::int64_t>(findings_.moved.size()));
+      parts_.metrics.ReconcileWalked(walk->began, static_cast<std::int64_t>(moved_.size()));
       parts_.metrics.SetReconcileSkipped(walk->skipped);
+      if (walk->new_unknown > kMostUnknownLines) {
+        parts_.log.Warn("more tokens with our tag are not explained by the ledger", {{"new", walk->new_unknown}});
+      }
       next = std::max(began + options_.reconcile_every, parts_.clock.Boot());
       continue;
     }
@@ -104,9 +113,9 @@ Task<void> Reconciler::Run(Event stop) {
   }
 }
 
-void Reconciler::Forget(std::int64_t upstream_id) {
-  findings_.unknown.erase(upstream_id);
-  parts_.metrics.SetUnknownTokens(static_cast<std::int64_t>(findings_.unknown.size()));
+Task<void> Reconciler::CountUnknown() {
+  const absl::StatusOr<UnknownList> list = co_await parts_.ledger.ListUnknown(options_.instance, 0, 0);
+  if (list.ok()) parts_.metrics.SetUnknownTokens(list->total);
 }
 
 Task<absl::Status> Reconciler::DoWalk(std::shared_ptr<Walk> walk) {
@@ -121,11 +130,9 @@ Task<absl::Status> Reconciler::DoWalk(std::shared_ptr<Walk> walk) {
     by_project = ReasonOf(end) == "ISSUER_NOT_ALLOWED";
   }
   if (by_project) end = co_await WalkProjects(walk);
-  if (!end.ok()) {
-    walk->lists_are_whole = false;
-    end = Skip(*walk, "the instance's list", end);
-  }
-  Publish(*walk);
+  if (!end.ok()) end = Skip(*walk, "the instance's list", end);
+  const absl::Status published = co_await PublishLists(walk);
+  if (end.ok()) end = published;
   if (end.ok()) end = co_await CheckUnseen(walk);
   if (end.ok()) end = co_await CheckTargets(walk);
   if (end.ok() && walk->skipped > 0 && walk->responses == 0) {
@@ -161,13 +168,13 @@ void Reconciler::Answered(Walk& walk, const std::string& what) {
   failing_.erase(what);
 }
 
-void Reconciler::Publish(const Walk& walk) {
-  if (walk.responses == 0) return;
-  std::map<std::int64_t, UnknownToken> unknown = walk.unknown;
-  // What a list that was skipped had shown is still not explained.
-  if (!walk.lists_are_whole) unknown.insert(findings_.unknown.begin(), findings_.unknown.end());
-  findings_ = {walk.began, std::move(unknown), walk.targets_are_whole ? walk.moved : findings_.moved};
-  parts_.metrics.SetUnknownTokens(static_cast<std::int64_t>(findings_.unknown.size()));
+Task<absl::Status> Reconciler::PublishLists(std::shared_ptr<Walk> walk) {
+  if (walk->responses == 0) co_return absl::OkStatus();
+  const absl::StatusOr<std::int64_t> total =
+      co_await parts_.ledger.EndPass(options_.instance, walk->began, walk->lists_read);
+  if (!total.ok()) co_return total.status();
+  parts_.metrics.SetUnknownTokens(*total);
+  co_return absl::OkStatus();
 }
 
 Task<void> Reconciler::PublishTargets(std::shared_ptr<Walk> walk) {
@@ -180,17 +187,22 @@ Task<absl::Status> Reconciler::WalkInstance(std::shared_ptr<Walk> walk) {
   UpstreamQuery query = TaggedQuery(options_);
   query.whole_instance = true;
   query.limit = kPage;
+  bool is_whole = true;
   for (;;) {
     const WallTime listed = parts_.ledger.Now();
     // One more: the list of everybody's tokens is believed only after a proof of the issuer's rights.
     absl::StatusOr<std::vector<UpstreamToken>> list = co_await List(walk, 1 + query.limit / kPage, query);
     if (!list.ok()) co_return list.status();
     Answered(*walk, "the instance's list");
-    if (list->empty()) co_return absl::OkStatus();
     const bool last = list->size() < static_cast<std::size_t>(query.limit);
-    const WallTime newest = list->back().created_at;
-    const absl::Status taken = co_await Take(walk, *std::move(list), listed);
-    if (!taken.ok() || last) co_return taken;
+    const WallTime newest = list->empty() ? WallTime() : list->back().created_at;
+    const absl::StatusOr<bool> taken = co_await Take(walk, kInstanceList, *std::move(list), listed);
+    if (!taken.ok()) co_return taken.status();
+    is_whole = is_whole && *taken;
+    if (last) {
+      if (is_whole) walk->lists_read.push_back(kInstanceList);
+      co_return absl::OkStatus();
+    }
     // The next page begins with this instant again: created_after includes it. More than a page of one instant needs a
     // longer one.
     if (query.created_after == newest && query.limit < kPageMax) {
@@ -211,10 +223,7 @@ Task<absl::Status> Reconciler::WalkProjects(std::shared_ptr<Walk> walk) {
     for (const ResolvedTarget& target : *targets) {
       if (target.kind != TargetKind::kProject) continue;  // Only an administrator sees the others' lists.
       const std::string what = "the list of " + NameOf(target);
-      if (IsWaiting(*walk, what)) {
-        walk->lists_are_whole = false;
-        continue;
-      }
+      if (IsWaiting(*walk, what)) continue;
       UpstreamQuery query = TaggedQuery(options_);
       query.target = target;
       const WallTime listed = parts_.ledger.Now();
@@ -225,7 +234,6 @@ Task<absl::Status> Reconciler::WalkProjects(std::shared_ptr<Walk> walk) {
         continue;
       }
       if (!list.ok()) {
-        walk->lists_are_whole = false;
         const absl::Status skipped = Skip(*walk, what, list.status());
         if (!skipped.ok()) co_return skipped;
         continue;
@@ -233,15 +241,17 @@ Task<absl::Status> Reconciler::WalkProjects(std::shared_ptr<Walk> walk) {
       Answered(*walk, what);
       const absl::Status paid = co_await Spend(walk, MorePages(list->size()));
       if (!paid.ok()) co_return paid;
-      const absl::Status taken = co_await Take(walk, *std::move(list), listed);
-      if (!taken.ok()) co_return taken;
+      const absl::StatusOr<bool> taken = co_await Take(walk, NameOf(target), *std::move(list), listed);
+      if (!taken.ok()) co_return taken.status();
+      if (*taken) walk->lists_read.push_back(NameOf(target));
     }
     if (targets->size() < static_cast<std::size_t>(kTargetsAtOnce)) co_return absl::OkStatus();
     after = targets->back();
   }
 }
 
-Task<absl::Status> Reconciler::Take(std::shared_ptr<Walk> walk, std::vector<UpstreamToken> list, WallTime listed) {
+Task<absl::StatusOr<bool>> Reconciler::Take(std::shared_ptr<Walk> walk, std::string name,
+                                            std::vector<UpstreamToken> list, WallTime listed) {
   std::vector<UpstreamToken> ours;
   std::vector<SeenToken> seen;
   for (UpstreamToken& token : list) {
@@ -250,23 +260,44 @@ Task<absl::Status> Reconciler::Take(std::shared_ptr<Walk> walk, std::vector<Upst
     seen.push_back(SeenOf(token, *std::move(marked)));
     ours.push_back(std::move(token));
   }
-  if (ours.empty()) co_return absl::OkStatus();
+  if (ours.empty()) co_return true;
   absl::StatusOr<std::vector<Stranger>> strangers =
       co_await parts_.ledger.RecordSeen(options_.instance, std::move(seen), listed);
   if (!strangers.ok()) co_return strangers.status();
+  std::vector<std::int64_t> ids;
+  for (const Stranger& stranger : *strangers) ids.push_back(ours[stranger.index].id);
+  if (ids.empty()) co_return true;
+  const absl::StatusOr<std::vector<UnknownToken>> found_before =
+      co_await parts_.ledger.FindUnknown(options_.instance, std::move(ids));
+  if (!found_before.ok()) co_return found_before.status();
+  std::map<std::int64_t, UnknownToken> known;
+  for (const UnknownToken& each : *found_before) known.emplace(each.upstream.id, each);
+  std::vector<UnknownToken> unknown;
+  bool is_whole = true;
   for (Stranger& stranger : *strangers) {
     UpstreamToken token = ours[stranger.index];
     const std::string what = "the token " + std::to_string(token.id);
-    const absl::Status judged = co_await JudgeStranger(walk, std::move(token), std::move(stranger));
-    if (judged.ok()) continue;
-    walk->lists_are_whole = false;
-    const absl::Status skipped = Skip(*walk, what, judged);
+    const auto before = known.find(token.id);
+    std::optional<UnknownToken> same;
+    if (before != known.end() && before->second.upstream.name == token.name) same = before->second;
+    absl::StatusOr<std::optional<UnknownToken>> judged =
+        co_await JudgeStranger(walk, std::move(token), std::move(stranger), std::move(same));
+    if (judged.ok()) {
+      if (judged->has_value()) unknown.push_back(**std::move(judged));
+      continue;
+    }
+    is_whole = false;
+    const absl::Status skipped = Skip(*walk, what, judged.status());
     if (!skipped.ok()) co_return skipped;
   }
-  co_return absl::OkStatus();
+  const absl::Status recorded = co_await RecordUnknown(walk, std::move(name), std::move(unknown));
+  if (!recorded.ok()) co_return recorded;
+  co_return is_whole;
 }
 
-Task<absl::Status> Reconciler::JudgeStranger(std::shared_ptr<Walk> walk, UpstreamToken token, Stranger stranger) {
+Task<absl::StatusOr<std::optional<UnknownToken>>> Reconciler::JudgeStranger(std::shared_ptr<Walk> walk,
+                                                                            UpstreamToken token, Stranger stranger,
+                                                                            std::optional<UnknownToken> known) {
   if (stranger.kind == StrangerKind::kSecond) {
     const absl::StatusOr<bool> twin = co_await IsTwin(walk, token, stranger.row->token);
     if (!twin.ok()) co_return twin.status();
@@ -276,10 +307,14 @@ Task<absl::Status> Reconciler::JudgeStranger(std::shared_ptr<Walk> walk, Upstrea
       MadeUpstream made = MadeOf(token);
       const absl::Status kept = co_await parts_.ledger.KeepStray(stranger.marked, std::move(made));
       lifecycle_.Wake();
-      co_return kept;
+      if (!kept.ok()) co_return kept;
+      co_return std::nullopt;
     }
   }
-  co_return co_await Report(walk, std::move(token), std::move(stranger));
+  absl::StatusOr<UnknownToken> described =
+      co_await Describe(walk, std::move(token), std::move(stranger), std::move(known));
+  if (!described.ok()) co_return described.status();
+  co_return std::optional(*std::move(described));
 }
 
 Task<absl::StatusOr<bool>> Reconciler::IsTwin(std::shared_ptr<Walk> walk, UpstreamToken token, Token row) {
@@ -291,30 +326,33 @@ Task<absl::StatusOr<bool>> Reconciler::IsTwin(std::shared_ptr<Walk> walk, Upstre
   co_return first->has_value() && (*first)->active && (*first)->name == row.upstream_name;
 }
 
-Task<absl::Status> Reconciler::Report(std::shared_ptr<Walk> walk, UpstreamToken token, Stranger stranger) {
-  const std::int64_t id = token.id;
-  if (walk->unknown.size() >= kUnknownMax) {
-    if (!std::exchange(walk->overflowed, true)) parts_.log.Warn("more unknown tokens than are kept to be listed");
-    co_return absl::OkStatus();
-  }
-  const auto known = findings_.unknown.find(id);
-  UnknownToken unknown = DescribeStranger(std::move(token), stranger, parts_.ledger.Now());
-  if (known != findings_.unknown.end() && known->second.upstream.name == unknown.upstream.name) {
-    unknown.found_time = known->second.found_time;
-    if (!unknown.target.has_value()) unknown.target = known->second.target;
-  } else {
-    parts_.metrics.ReconcileFound("unknown");
-    parts_.log.Warn("a token with our tag is not explained by the ledger", {{"upstream_id", id},
-                                                                            {"name", unknown.upstream.name},
-                                                                            {"why", NameOf(unknown.kind)},
-                                                                            {"owner", unknown.owner}});
-  }
+Task<absl::StatusOr<UnknownToken>> Reconciler::Describe(std::shared_ptr<Walk> walk, UpstreamToken token,
+                                                        Stranger stranger, std::optional<UnknownToken> known) {
+  UnknownToken unknown = DescribeStranger(token, stranger, parts_.ledger.Now());
+  if (!unknown.target.has_value() && known.has_value()) unknown.target = known->target;
   if (!unknown.target.has_value()) {
     absl::StatusOr<std::optional<ResolvedTarget>> target = co_await TargetOf(walk, unknown.upstream.user_id);
     if (!target.ok()) co_return target.status();
     unknown.target = *std::move(target);
   }
-  walk->unknown.insert_or_assign(id, std::move(unknown));
+  co_return unknown;
+}
+
+Task<absl::Status> Reconciler::RecordUnknown(std::shared_ptr<Walk> walk, std::string list,
+                                             std::vector<UnknownToken> found) {
+  if (found.empty()) co_return absl::OkStatus();
+  const absl::StatusOr<std::vector<std::int64_t>> fresh =
+      co_await parts_.ledger.RecordUnknown(options_.instance, std::move(list), walk->began, found);
+  if (!fresh.ok()) co_return fresh.status();
+  for (const UnknownToken& unknown : found) {
+    if (std::find(fresh->begin(), fresh->end(), unknown.upstream.id) == fresh->end()) continue;
+    parts_.metrics.ReconcileFound("unknown");
+    if (++walk->new_unknown > kMostUnknownLines) continue;
+    parts_.log.Warn("a token with our tag is not explained by the ledger", {{"upstream_id", unknown.upstream.id},
+                                                                            {"name", unknown.upstream.name},
+                                                                            {"why", NameOf(unknown.kind)},
+                                                                            {"owner", unknown.owner}});
+  }
   co_return absl::OkStatus();
 }
 
@@ -452,7 +490,7 @@ Task<absl::Status> Reconciler::CheckTargets(std::shared_ptr<Walk> walk) {
       if (facts.ok() && facts->target.path == target.path) continue;
       std::string path = facts.ok() ? facts->target.path : "";
       const auto same = [&](const MovedTarget& each) { return each.target == target && each.path == path; };
-      if (std::none_of(findings_.moved.begin(), findings_.moved.end(), same)) {
+      if (std::none_of(moved_.begin(), moved_.end(), same)) {
         parts_.log.Warn("a target has moved", {{"target", ToText(target)}, {"target_id", target.id}, {"now", path}});
       }
       walk->moved.push_back(MovedTarget{target, std::move(path)});
@@ -466,7 +504,7 @@ Task<absl::Status> Reconciler::CheckTargets(std::shared_ptr<Walk> walk) {
 
 void Reconciler::KeepTarget(Walk& walk, const ResolvedTarget& target) const {
   walk.changed.Keep(target, *targets_);
-  for (const MovedTarget& moved : findings_.moved) {
+  for (const MovedTarget& moved : moved_) {
     if (moved.target == target) walk.moved.push_back(moved);
   }
 }

@@ -41,12 +41,12 @@ class Reconciler {
   // Walks until `stop` is set.
   Task<void> Run(Event stop);
 
-  // As of the last part of a walk that came to its end.
-  const Findings& findings() const { return findings_; }
+  // Targets that have moved, as of the last walk that came to its end.
+  const std::vector<MovedTarget>& moved() const { return moved_; }
   // Targets that are not what they were when their tokens were made, as of the last complete walk; never null.
   std::shared_ptr<const TargetsToday> targets() const { return targets_; }
-  // It was adopted or is being revoked: no longer unknown.
-  void Forget(std::int64_t upstream_id);
+  // Sets the metric of unknown tokens to what the ledger has.
+  Task<void> CountUnknown();
 
  private:
   // What a walk has found so far.
@@ -55,15 +55,16 @@ class Reconciler {
 
     Event stop;
     WallTime began;
-    std::map<std::int64_t, UnknownToken> unknown;
     std::map<std::int64_t, std::optional<ResolvedTarget>> targets;  // By user; nothing: GitLab knows none.
     std::vector<MovedTarget> moved;
     TargetsToday changed;
     bool targets_are_whole = false;  // Every target was asked for, or failed.
-    bool overflowed = false;         // There are more unknown ones than are kept.
     int responses = 0;               // Requests that GitLab answered.
     int skipped = 0;                 // Lists, rows and targets whose requests failed.
-    bool lists_are_whole = true;     // No list was skipped: what is not in `unknown` is not unknown any more.
+    int new_unknown = 0;             // Unknown tokens that were not known before.
+    // Lists that were read to their ends: unknown tokens of before that were in them and are not any more are
+    // forgotten.
+    std::vector<std::string> lists_read;
   };
 
   // Each OK if it came to its end.
@@ -73,13 +74,20 @@ class Reconciler {
   Task<absl::Status> CheckUnseen(std::shared_ptr<Walk> walk);
   Task<absl::Status> CheckTargets(std::shared_ptr<Walk> walk);
 
-  // Records what a list showed; what no row explains is judged.
-  Task<absl::Status> Take(std::shared_ptr<Walk> walk, std::vector<UpstreamToken> list, WallTime listed);
-  Task<absl::Status> JudgeStranger(std::shared_ptr<Walk> walk, UpstreamToken token, Stranger stranger);
+  // Records what a part of the list `name` showed; what no row explains is judged. False: something could not be
+  // judged, so that the list is not read to its end.
+  Task<absl::StatusOr<bool>> Take(std::shared_ptr<Walk> walk, std::string name, std::vector<UpstreamToken> list,
+                                  WallTime listed);
+  // The token as an unknown one, or nothing if it is dealt with. `known`: as it was found before.
+  Task<absl::StatusOr<std::optional<UnknownToken>>> JudgeStranger(std::shared_ptr<Walk> walk, UpstreamToken token,
+                                                                  Stranger stranger, std::optional<UnknownToken> known);
   // Whether `token` is a second one that the POST of this ACTIVE row made, while the first lives.
   Task<absl::StatusOr<bool>> IsTwin(std::shared_ptr<Walk> walk, UpstreamToken token, Token row);
   Task<absl::StatusOr<std::optional<ResolvedTarget>>> TargetOf(std::shared_ptr<Walk> walk, std::int64_t user_id);
-  Task<absl::Status> Report(std::shared_ptr<Walk> walk, UpstreamToken token, Stranger stranger);
+  Task<absl::StatusOr<UnknownToken>> Describe(std::shared_ptr<Walk> walk, UpstreamToken token, Stranger stranger,
+                                              std::optional<UnknownToken> known);
+  // Keeps them in the ledger; those that are new are logged, in bounded number, and counted.
+  Task<absl::Status> RecordUnknown(std::shared_ptr<Walk> walk, std::string list, std::vector<UnknownToken> found);
   // One row by id. False: GitLab's answer proves neither life nor death.
   Task<absl::StatusOr<bool>> CheckRow(std::shared_ptr<Walk> walk, Token token);
   // Whether a token that has ended at GitLab has live descendants, see server/broker/descendants.h.
@@ -98,7 +106,8 @@ class Reconciler {
   void Answered(Walk& walk, const std::string& what);
   // A target that was not asked for, or whose request failed: what is known of it stays.
   void KeepTarget(Walk& walk, const ResolvedTarget& target) const;
-  void Publish(const Walk& walk);
+  // What the lists showed becomes what is listed.
+  Task<absl::Status> PublishLists(std::shared_ptr<Walk> walk);
   Task<void> PublishTargets(std::shared_ptr<Walk> walk);
 
   // Waits until the budget allows `calls` more; CANCELLED if the walk is to stop.
@@ -111,7 +120,7 @@ class Reconciler {
   const IssuerWatch& issuer_;
   Lifecycle& lifecycle_;
   BootTime next_call_;
-  Findings findings_;
+  std::vector<MovedTarget> moved_;
   std::shared_ptr<const TargetsToday> targets_ = std::make_shared<TargetsToday>();
   struct Failing {
     int times = 0;

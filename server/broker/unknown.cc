@@ -8,13 +8,13 @@
 #include "server/base/error.h"
 #include "server/base/time_text.h"
 #include "server/broker/core.h"
-#include "server/broker/made_of.h"
 #include "server/domain/marker.h"
 
 namespace tokenbroker {
 namespace {
 
 constexpr Duration kReadFor = seconds(30);
+constexpr int kPage = 1000;
 
 std::string_view MethodOf(const UnknownChoice& choice) { return choice.revoke ? "RevokeUnknownTokens" : "AdoptTokens"; }
 
@@ -26,22 +26,45 @@ absl::Status CountDiffers(std::int64_t expected, std::size_t actual) {
       .Meta("count", std::to_string(actual));
 }
 
-// What was chosen, as the last walk found it.
-absl::StatusOr<std::vector<UnknownToken>> Choose(const Findings& findings, const UnknownChoice& choice) {
+absl::Status TooManyAtOnce(std::string field, std::int64_t count) {
+  const std::string rule = "at most " + std::to_string(kMostUnknownAtOnce) + " tokens a call";
+  return Error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID",
+               field + ": is " + std::to_string(count) + "; " + rule)
+      .Field(std::move(field), rule + ": list them and name them in parts");
+}
+
+absl::Status CheckChoice(const UnknownChoice& choice) {
+  if (choice.upstream_ids.size() > static_cast<std::size_t>(kMostUnknownAtOnce)) {
+    return TooManyAtOnce("upstream_ids", static_cast<std::int64_t>(choice.upstream_ids.size()));
+  }
+  if (!choice.upstream_ids.empty()) return absl::OkStatus();
+  if (!choice.expected_count.has_value()) {
+    return Error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID", "expected_count: is required without a list")
+        .Field("expected_count", "is required if upstream_ids is empty");
+  }
+  if (*choice.expected_count > kMostUnknownAtOnce) return TooManyAtOnce("expected_count", *choice.expected_count);
+  return absl::OkStatus();
+}
+
+// The unknown tokens that are as chosen, or more than are expected.
+Task<absl::StatusOr<std::vector<UnknownToken>>> FindChosen(Core* core, UnknownChoice choice) {
+  if (!choice.upstream_ids.empty()) {
+    co_return co_await core->parts.ledger.FindUnknown(core->options.instance, choice.upstream_ids);
+  }
   std::vector<UnknownToken> chosen;
-  if (choice.upstream_ids.empty()) {
-    if (!choice.expected_count.has_value()) {
-      return Error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID", "expected_count: is required without a list")
-          .Field("expected_count", "is required if upstream_ids is empty");
+  for (std::int64_t after = 0;;) {
+    absl::StatusOr<UnknownList> page = co_await core->parts.ledger.ListUnknown(core->options.instance, after, kPage);
+    if (!page.ok()) co_return page.status();
+    for (UnknownToken& token : page->tokens) {
+      after = token.upstream.id;
+      if (choice.revoke || token.adoptable()) chosen.push_back(std::move(token));
     }
-    for (const auto& [id, token] : findings.unknown) {
-      if (choice.revoke || token.adoptable()) chosen.push_back(token);
-    }
+    if (page->tokens.size() < static_cast<std::size_t>(kPage)) co_return chosen;
   }
-  for (const std::int64_t id : choice.upstream_ids) {
-    const auto found = findings.unknown.find(id);
-    if (found != findings.unknown.end()) chosen.push_back(found->second);
-  }
+}
+
+// OK if exactly what was chosen was found, and may be done.
+absl::Status CheckChosen(const std::vector<UnknownToken>& chosen, const UnknownChoice& choice) {
   const auto expected = static_cast<std::int64_t>(choice.upstream_ids.size());
   if (chosen.size() != choice.upstream_ids.size() && expected > 0) return CountDiffers(expected, chosen.size());
   if (choice.expected_count.has_value() && *choice.expected_count != static_cast<int>(chosen.size())) {
@@ -54,7 +77,7 @@ absl::StatusOr<std::vector<UnknownToken>> Choose(const Findings& findings, const
                      " cannot be adopted: its row has ended, or its target is not known; nothing was done")
         .Meta("upstream_id", std::to_string(token.upstream.id));
   }
-  return chosen;
+  return absl::OkStatus();
 }
 
 // A target is needed to delete by its route; an administrator's goes by the id alone.
@@ -64,21 +87,21 @@ ResolvedTarget TargetOf(const UnknownToken& unknown, const std::string& instance
 
 // The row it is to have. What GitLab has no description of belongs to whoever adopts it, and ends at GitLab's date.
 TakeInSpec SpecOf(const Core& core, const Caller& caller, const UnknownToken& unknown, bool revoke) {
-  const UpstreamToken& upstream = unknown.upstream;
   TakeInSpec spec;
   Token& token = spec.token;
   token.id = unknown.marked;
   token.owner = unknown.owner.empty() ? caller.name : unknown.owner;
-  token.display_name = DisplayNameIn(upstream.name);
+  token.display_name = DisplayNameIn(unknown.upstream.name);
   token.purpose = unknown.purpose;
   token.target = TargetOf(unknown, core.options.instance);
-  token.scopes = upstream.scopes;
-  token.access_level = upstream.access_level;
-  token.create_time = upstream.created_at;
-  const WallTime end = upstream.expires_at.has_value() ? MidnightOf(*upstream.expires_at) : core.parts.ledger.Now();
+  token.scopes = unknown.scopes;
+  token.access_level = unknown.access_level;
+  token.create_time = unknown.create_time;
+  const std::optional<Date>& date = unknown.upstream.expire_date;
+  const WallTime end = date.has_value() ? MidnightOf(*date) : core.parts.ledger.Now();
   token.expire_time = std::min(unknown.expire_time.value_or(end), end);
-  token.last_used_time = upstream.last_used_at;
-  spec.made = MadeOf(upstream);
+  token.last_used_time = unknown.last_used_time;
+  spec.made = unknown.upstream;
   spec.actor = caller.name;
   spec.revoke = revoke;
   return spec;
@@ -104,18 +127,35 @@ Task<absl::Status> CheckUnchanged(Core* core, CallContext call, UnknownToken unk
 
 }  // namespace
 
-Task<absl::StatusOr<Findings>> ListUnknownTokens(Core* core, Caller caller) {
+Task<absl::StatusOr<Findings>> ListUnknownTokens(Core* core, Caller caller, std::int64_t after, int limit) {
   const absl::Status admitted = AdmitAdmin(*core, caller, "ListUnknownTokens", Verb::kReconcile);
   if (!admitted.ok()) co_return admitted;
-  co_return core->reconciler.findings();
+  // One more says whether there are more.
+  absl::StatusOr<UnknownList> list = co_await core->parts.ledger.ListUnknown(core->options.instance, after, limit + 1);
+  if (!list.ok()) co_return list.status();
+  Findings findings;
+  findings.walk_time = list->pass;
+  findings.total = list->total;
+  findings.moved = core->reconciler.moved();
+  for (UnknownToken& token : list->tokens) {
+    findings.has_more = findings.unknown.size() == static_cast<std::size_t>(limit);
+    if (findings.has_more) break;
+    const std::int64_t id = token.upstream.id;
+    findings.unknown.emplace(id, std::move(token));
+  }
+  co_return findings;
 }
 
 Task<absl::StatusOr<std::vector<Token>>> TakeInUnknown(Core* core, CallContext call, Caller caller,
                                                        UnknownChoice choice) {
   const absl::Status admitted = AdmitAdmin(*core, caller, MethodOf(choice), Verb::kReconcile);
   if (!admitted.ok()) co_return admitted;
-  const absl::StatusOr<std::vector<UnknownToken>> chosen = Choose(core->reconciler.findings(), choice);
+  const absl::Status possible = CheckChoice(choice);
+  if (!possible.ok()) co_return possible;
+  const absl::StatusOr<std::vector<UnknownToken>> chosen = co_await FindChosen(core, choice);
   if (!chosen.ok()) co_return chosen.status();
+  const absl::Status exact = CheckChosen(*chosen, choice);
+  if (!exact.ok()) co_return exact;
   for (const UnknownToken& unknown : *chosen) {
     const absl::Status unchanged = co_await CheckUnchanged(core, call, unknown);
     if (!unchanged.ok()) co_return unchanged;
@@ -126,7 +166,6 @@ Task<absl::StatusOr<std::vector<Token>>> TakeInUnknown(Core* core, CallContext c
   absl::StatusOr<std::vector<Token>> tokens = co_await core->parts.ledger.TakeIn(std::move(specs));
   if (!tokens.ok()) co_return tokens.status();
   for (const Token& token : *tokens) {
-    core->reconciler.Forget(token.upstream_id);
     core->parts.log.Info(choice.revoke ? "unknown token to be revoked" : "token adopted",
                          {{"token", token.id},
                           {"caller", caller.name},
@@ -134,6 +173,7 @@ Task<absl::StatusOr<std::vector<Token>>> TakeInUnknown(Core* core, CallContext c
                           {"upstream_id", token.upstream_id},
                           {"expires", FormatRfc3339(token.expire_time)}});
   }
+  co_await core->reconciler.CountUnknown();
   core->lifecycle.Wake();
   co_return tokens;
 }

@@ -2,6 +2,7 @@
 
 #include "server/broker/broker_fixture.h"
 #include "server/domain/marker.h"
+#include "server/telemetry/metrics_page.h"
 
 namespace tokenbroker {
 namespace {
@@ -141,6 +142,43 @@ TEST_F(UnknownTest, WhatHasEndedCannotBeAdopted) {
   Pass(seconds(10));
   EXPECT_FALSE(Lives(token.upstream_id));
   EXPECT_EQ(StateOf(token.id), TokenState::kRevoked);
+}
+
+// However many there are: all of them are listed, also by the next process, and revoked in parts.
+TEST_F(UnknownTest, TenThousandAreListedAcrossARestartAndRevoked) {
+  constexpr int kMany = 10'250;
+  for (int i = 0; i < kMany; ++i) (void)Plant(By("ci", hours(30)), hours(48));
+  StartJobs();
+  for (int i = 0; i < 60 && Found().total < kMany; ++i) Pass(minutes(1), kStep);
+  ASSERT_EQ(Found().total, kMany);
+  EXPECT_NE(MetricsPage(metrics_).find("tokenbroker_reconcile_unknown_tokens 10250\n"), std::string::npos);
+  Restart();
+  const auto page = [this](std::int64_t after) {
+    return *loop_.Finish(broker_->ListUnknown(CallerNamed("warden"), after, 1000));
+  };
+  std::vector<std::int64_t> ids;
+  for (Findings found = page(0);; found = page(ids.back())) {
+    EXPECT_TRUE(found.walk_time.has_value());
+    EXPECT_EQ(found.total, kMany);
+    for (const auto& [id, token] : found.unknown) ids.push_back(id);
+    if (!found.has_more) break;
+  }
+  ASSERT_EQ(ids.size(), static_cast<std::size_t>(kMany));
+
+  EXPECT_EQ(ReasonOf(TakeIn({{}, kMany, true}).status()), "FIELD_INVALID");
+  EXPECT_EQ(ReasonOf(TakeIn({std::vector(ids.begin(), ids.begin() + 251), 251, true}).status()), "FIELD_INVALID");
+  for (std::size_t begin = 0; begin < ids.size(); begin += kMostUnknownAtOnce) {
+    UnknownChoice part;
+    part.revoke = true;
+    const std::size_t end = std::min(begin + kMostUnknownAtOnce, ids.size());
+    part.upstream_ids.assign(ids.begin() + static_cast<std::ptrdiff_t>(begin),
+                             ids.begin() + static_cast<std::ptrdiff_t>(end));
+    ASSERT_EQ(TakeIn(part).status(), absl::OkStatus());
+  }
+  EXPECT_EQ(Found().total, 0);
+  StartJobs();
+  for (int i = 0; i < 300 && !gitlab_.live().empty(); ++i) Pass(seconds(1));
+  EXPECT_TRUE(gitlab_.live().empty());
 }
 
 }  // namespace

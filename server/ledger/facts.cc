@@ -5,6 +5,7 @@
 #include "server/base/error.h"
 #include "server/ledger/restores.h"
 #include "server/ledger/token_rows.h"
+#include "server/ledger/unknown_rows.h"
 
 namespace tokenbroker {
 namespace {
@@ -223,6 +224,8 @@ absl::StatusOr<std::vector<Token>> TakeInTokens(Transaction& transaction, Random
     if (!freed.ok()) return freed;
     absl::StatusOr<Token> token = TakeInToken(transaction, random, spec);
     if (!token.ok()) return token.status();
+    const absl::Status forgotten = ForgetUnknownToken(transaction.db, spec.token.target.instance, spec.made.id);
+    if (!forgotten.ok()) return forgotten;
     tokens.push_back(*std::move(token));
   }
   return tokens;

@@ -32,4 +32,12 @@ std::string_view NameOf(StrangerKind kind) {
   return "";
 }
 
+std::optional<StrangerKind> ParseStrangerKind(std::string_view name) {
+  for (const StrangerKind kind :
+       {StrangerKind::kNoRow, StrangerKind::kAbandoned, StrangerKind::kSecond, StrangerKind::kClosed}) {
+    if (NameOf(kind) == name) return kind;
+  }
+  return std::nullopt;
+}
+
 }  // namespace tokenbroker

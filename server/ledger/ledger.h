@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -118,12 +119,41 @@ struct SeenToken {
 // is ACTIVE with another token; its own row, or that one, was closed before the list was asked for.
 enum class StrangerKind { kNoRow, kAbandoned, kSecond, kClosed };
 std::string_view NameOf(StrangerKind kind);
+std::optional<StrangerKind> ParseStrangerKind(std::string_view name);
 
 struct Stranger {
   std::size_t index = 0;  // In what was given to RecordSeen.
   TokenId marked;
   StrangerKind kind = StrangerKind::kNoRow;
   std::optional<TokenRecord> row;  // Its own, or that of its marker's id.
+};
+
+// A live token at GitLab with the broker's tag that no row explains, as it is listed for whoever runs the broker.
+struct UnknownToken {
+  MadeUpstream upstream;
+  TokenId marked;  // The id in its marker.
+  StrangerKind kind = StrangerKind::kNoRow;
+  std::vector<std::string> scopes;
+  int access_level = 0;
+  WallTime create_time;  // GitLab's.
+  std::optional<WallTime> last_used_time;
+  WallTime find_time;
+
+  // From the row with the marker's id, or from GitLab; what is empty is not known.
+  std::optional<ResolvedTarget> target;
+  std::string owner;
+  std::string purpose;
+  std::optional<WallTime> expire_time;
+
+  // Whether it may become ACTIVE: not if its row has ended, since a revocation is never taken back; nor without a
+  // target.
+  bool adoptable() const { return kind != StrangerKind::kClosed && target.has_value(); }
+};
+
+struct UnknownList {
+  std::vector<UnknownToken> tokens;  // By upstream id.
+  std::int64_t total = 0;            // In all.
+  std::optional<WallTime> pass;      // When the newest pass over GitLab's lists began; nothing: none yet.
 };
 
 // A stranger that whoever runs the broker wants a row for.
@@ -175,11 +205,11 @@ struct Refusal {
 };
 
 // Thread-safe. Tasks go on on the executor that the ledger was made with; none can be cancelled. No verb waits for a
-// list, an export, a count or a scan (List, ReadAudit, Count, ListUnseen, ActiveTargets), but these for each other. The
-// clock is the ledger's: for SQLite the host's wall clock. Failures are UNAVAILABLE, reason LEDGER_UNAVAILABLE (nothing
-// was promised), ABORTED, reason CREATE_IN_PROGRESS, INVALID_ARGUMENT, reason REQUEST_ID_REUSED, or NOT_FOUND without a
-// reason; never INTERNAL. A write whose COMMIT has an unknown outcome is read again inside the ledger before it
-// answers.
+// list, an export, a count or a scan (List, ReadAudit, Count, ListUnseen, ListUnknown, ActiveTargets), but these for
+// each other. The clock is the ledger's: for SQLite the host's wall clock. Failures are UNAVAILABLE, reason
+// LEDGER_UNAVAILABLE (nothing was promised), ABORTED, reason CREATE_IN_PROGRESS, INVALID_ARGUMENT, reason
+// REQUEST_ID_REUSED, or NOT_FOUND without a reason; never INTERNAL. A write whose COMMIT has an unknown outcome is read
+// again inside the ledger before it answers.
 class Ledger {
  public:
   virtual ~Ledger() = default;
@@ -241,6 +271,17 @@ class Ledger {
   virtual Task<absl::StatusOr<std::vector<Stranger>>> RecordSeen(std::string instance, std::vector<SeenToken> seen,
                                                                  WallTime listed) = 0;
 
+  // Keeps unknown tokens that the pass that began at `pass` found in GitLab's list `list` (a name of the caller's;
+  // empty: the instance's). One that was known keeps its find_time, and its target unless `found` has one. Returns the
+  // upstream ids of those that are new. What has an open row by now is left out. Durable.
+  virtual Task<absl::StatusOr<std::vector<std::int64_t>>> RecordUnknown(std::string instance, std::string list,
+                                                                        WallTime pass,
+                                                                        std::vector<UnknownToken> found) = 0;
+  // The pass that began at `pass` has read these lists to their ends: what was found in them and not by it is forgotten
+  // (with the instance's list: whatever it did not find). Returns how many unknown tokens there are. Durable.
+  virtual Task<absl::StatusOr<std::int64_t>> EndPass(std::string instance, WallTime pass,
+                                                     std::vector<std::string> lists) = 0;
+
   // A row of its own (REVOKING, ORPHAN) for a token that was made beside the one of row `id`, unless it has one.
   // Durable.
   virtual Task<absl::Status> KeepStray(TokenId id, MadeUpstream made) = 0;
@@ -248,7 +289,7 @@ class Ledger {
   // Strangers get rows, ACTIVE or REVOKING: an ABANDONED row of the marker's id comes back (REVOKING if its revocation
   // was asked for), where none is a new one takes the marker's id, else it gets an id of its own. All or none:
   // FAILED_PRECONDITION, reason TOKEN_NOT_ADOPTABLE, if the row of one has ended (and it is not to be revoked) or looks
-  // are still to come. One that has an open row already stays as it is. Durable.
+  // are still to come. One that has an open row already stays as it is. They are unknown no more. Durable.
   virtual Task<absl::StatusOr<std::vector<Token>>> TakeIn(std::vector<TakeInSpec> specs) = 0;
 
   // --- Reading ---
@@ -279,6 +320,11 @@ class Ledger {
   // The upstream ids of those among these tokens (number and name) that are ACTIVE rows'.
   virtual Task<absl::StatusOr<std::vector<std::int64_t>>> ActiveAmong(std::string instance,
                                                                       std::vector<MadeUpstream> tokens) = 0;
+  // Up to `limit` unknown tokens with upstream ids above `after`.
+  virtual Task<absl::StatusOr<UnknownList>> ListUnknown(std::string instance, std::int64_t after, int limit) = 0;
+  // Those of these upstream ids that are unknown tokens.
+  virtual Task<absl::StatusOr<std::vector<UnknownToken>>> FindUnknown(std::string instance,
+                                                                      std::vector<std::int64_t> ids) = 0;
   // The targets of ACTIVE rows, each once, in an order of their own.
   virtual Task<absl::StatusOr<std::vector<ResolvedTarget>>> ActiveTargets(std::optional<ResolvedTarget> after,
                                                                           int limit) = 0;

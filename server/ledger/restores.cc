@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/base/json_writer.h"
 #include "server/ledger/token_rows.h"
+#include "server/ledger/unknown_rows.h"
 
 namespace tokenbroker {
 namespace {
@@ -136,6 +137,9 @@ absl::Status FreeUpstreamId(Transaction& transaction, const std::string& instanc
 }
 
 absl::StatusOr<int> GiveUpLooks(Transaction& transaction) {
+  // What the reconciler of the backup's time had found is found again.
+  const absl::Status unknown = ForgetUnknownTokens(transaction.db);
+  if (!unknown.ok()) return unknown;
   const absl::StatusOr<std::vector<TokenId>> pending = IdsWhere(transaction.db, "state = 'PENDING'");
   if (!pending.ok()) return pending.status();
   for (const TokenId& id : *pending) {
@@ -158,7 +162,8 @@ absl::StatusOr<int> CloseAllRows(Transaction& transaction, const std::string& ne
                                       "this ledger was forked for broker " + new_broker + ": the token is not its own");
     if (!done.ok()) return done;
   }
-  const absl::Status forgotten = ForgetLooks(transaction);
+  absl::Status forgotten = ForgetLooks(transaction);
+  if (forgotten.ok()) forgotten = ForgetUnknownTokens(transaction.db);
   if (!forgotten.ok()) return forgotten;
   absl::StatusOr<Statement> rename = transaction.db.Prepare("UPDATE meta SET value = ? WHERE key = 'broker'");
   if (!rename.ok()) return rename.status();

@@ -21,8 +21,9 @@
 #include "server/ledger/sqlite_db.h"
 #include "server/ledger/strand.h"
 #include "server/ledger/token_rows.h"
-#include "server/ledger/wal_guard.h"
+#include "server/ledger/unknown_rows.h"
 #include "server/ledger/waits.h"
+#include "server/ledger/wal_guard.h"
 
 namespace tokenbroker {
 namespace {
@@ -119,6 +120,36 @@ class SqliteLedger final : public Ledger {
     return writer_.Run<std::vector<Stranger>>(
         [instance = std::move(instance), seen = std::move(seen), listed](Transaction& transaction) {
           return RecordSeenTokens(transaction, instance, seen, listed);
+        });
+  }
+
+  Task<absl::StatusOr<std::vector<std::int64_t>>> RecordUnknown(std::string instance, std::string list, WallTime pass,
+                                                                std::vector<UnknownToken> found) override {
+    return writer_.Run<std::vector<std::int64_t>>([instance = std::move(instance), list = std::move(list), pass,
+                                                   found = std::move(found)](Transaction& transaction) {
+      return RecordUnknownTokens(transaction, instance, list, pass, found);
+    });
+  }
+
+  Task<absl::StatusOr<std::int64_t>> EndPass(std::string instance, WallTime pass,
+                                             std::vector<std::string> lists) override {
+    return writer_.Run<std::int64_t>(
+        [instance = std::move(instance), pass, lists = std::move(lists)](Transaction& transaction) {
+          return EndPassOver(transaction, instance, pass, lists);
+        });
+  }
+
+  Task<absl::StatusOr<UnknownList>> ListUnknown(std::string instance, std::int64_t after, int limit) override {
+    return scanner_.Run<UnknownList>([instance = std::move(instance), after, limit](Transaction& transaction) {
+      return ListUnknownTokens(transaction, instance, after, limit);
+    });
+  }
+
+  Task<absl::StatusOr<std::vector<UnknownToken>>> FindUnknown(std::string instance,
+                                                              std::vector<std::int64_t> ids) override {
+    return reader_.Run<std::vector<UnknownToken>>(
+        [instance = std::move(instance), ids = std::move(ids)](Transaction& transaction) {
+          return FindUnknownTokens(transaction, instance, ids);
         });
   }
 

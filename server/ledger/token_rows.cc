@@ -21,22 +21,6 @@ constexpr std::string_view kColumns =
     "upstream_expire_date, create_time, expire_time, give_up_time, revoke_time, last_used_time, reconcile_time, "
     "last_look, role, attempts, parked, next_attempt_time";
 
-std::string JoinScopes(const std::vector<std::string>& scopes) {
-  std::string text;
-  for (const std::string& scope : scopes) text += (text.empty() ? "" : " ") + scope;
-  return text;
-}
-
-std::vector<std::string> SplitScopes(std::string_view text) {
-  std::vector<std::string> scopes;
-  while (!text.empty()) {
-    const std::size_t blank = std::min(text.find(' '), text.size());
-    scopes.emplace_back(text.substr(0, blank));
-    text.remove_prefix(std::min(blank + 1, text.size()));
-  }
-  return scopes;
-}
-
 std::string JoinLabels(const std::map<std::string, std::string>& labels) {
   std::string text;
   for (const auto& [key, value] : labels) absl::StrAppend(&text, key, "\t", value, "\n");
@@ -65,6 +49,22 @@ std::string KindOf(TokenState state) {
 TokenState RowState(const TokenRecord& record) { return record.pending ? TokenState::kPending : record.token.state; }
 
 }  // namespace
+
+std::string JoinScopes(const std::vector<std::string>& scopes) {
+  std::string text;
+  for (const std::string& scope : scopes) text += (text.empty() ? "" : " ") + scope;
+  return text;
+}
+
+std::vector<std::string> SplitScopes(std::string_view text) {
+  std::vector<std::string> scopes;
+  while (!text.empty()) {
+    const std::size_t blank = std::min(text.find(' '), text.size());
+    scopes.emplace_back(text.substr(0, blank));
+    text.remove_prefix(std::min(blank + 1, text.size()));
+  }
+  return scopes;
+}
 
 std::string_view TokenColumns() { return kColumns; }
 int TokenColumnCount() { return static_cast<int>(std::count(kColumns.begin(), kColumns.end(), ',')) + 1; }

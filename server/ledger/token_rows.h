@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -12,6 +13,10 @@
 #include "server/ledger/strand.h"
 
 namespace tokenbroker {
+
+// Scopes as a column holds them.
+std::string JoinScopes(const std::vector<std::string>& scopes);
+std::vector<std::string> SplitScopes(std::string_view text);
 
 // The columns that ReadRow expects, in its order.
 std::string_view TokenColumns();

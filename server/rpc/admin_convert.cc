@@ -33,24 +33,24 @@ v1::UnknownReason ToProto(StrangerKind kind) {
 }
 
 void FromUnknown(const UnknownToken& unknown, v1::UnknownToken& out) {
-  const UpstreamToken& token = unknown.upstream;
+  const MadeUpstream& token = unknown.upstream;
   v1::UpstreamToken& upstream = *out.mutable_upstream();
   upstream.set_id(token.id);
   upstream.set_user_id(token.user_id);
   upstream.set_name(token.name);
-  if (token.expires_at.has_value()) upstream.set_expire_date(FormatDate(*token.expires_at));
+  if (token.expire_date.has_value()) upstream.set_expire_date(FormatDate(*token.expire_date));
   out.set_marked_name(ResourceName(unknown.marked));
   out.set_reason(ToProto(unknown.kind));
   out.set_adoptable(unknown.adoptable());
   if (unknown.target.has_value()) FromTarget(*unknown.target, *out.mutable_target());
   if (!unknown.owner.empty()) out.set_owner("callers/" + unknown.owner);
   out.set_purpose(unknown.purpose);
-  for (const std::string& scope : token.scopes) out.add_scopes(scope);
-  out.set_access_level(token.access_level);
+  for (const std::string& scope : unknown.scopes) out.add_scopes(scope);
+  out.set_access_level(unknown.access_level);
   if (unknown.expire_time.has_value()) FromTime(*unknown.expire_time, *out.mutable_expire_time());
-  FromTime(token.created_at, *out.mutable_create_time());
-  if (token.last_used_at.has_value()) FromTime(*token.last_used_at, *out.mutable_last_used_time());
-  FromTime(unknown.found_time, *out.mutable_find_time());
+  FromTime(unknown.create_time, *out.mutable_create_time());
+  if (unknown.last_used_time.has_value()) FromTime(*unknown.last_used_time, *out.mutable_last_used_time());
+  FromTime(unknown.find_time, *out.mutable_find_time());
 }
 
 }  // namespace
@@ -59,7 +59,7 @@ absl::StatusOr<UnknownPage> ToUnknownPage(const v1::ListUnknownTokensRequest& re
   constexpr std::int32_t kMost = 1000;
   if (request.page_size() < 0) return Wrong("page_size", "is negative");
   UnknownPage page;
-  page.size = static_cast<std::size_t>(request.page_size() == 0 ? 50 : std::min(request.page_size(), kMost));
+  page.size = request.page_size() == 0 ? 50 : std::min(request.page_size(), kMost);
   const std::string& text = request.page_token();
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), page.after);
   if (!text.empty() && (error != std::errc() || end != text.data() + text.size())) {
@@ -71,13 +71,9 @@ absl::StatusOr<UnknownPage> ToUnknownPage(const v1::ListUnknownTokensRequest& re
 
 void FromFindings(const Findings& findings, const UnknownPage& page, v1::ListUnknownTokensResponse& out) {
   if (findings.walk_time.has_value()) FromTime(*findings.walk_time, *out.mutable_walk_time());
-  for (auto it = findings.unknown.upper_bound(page.after); it != findings.unknown.end(); ++it) {
-    if (static_cast<std::size_t>(out.unknown_tokens_size()) == page.size) {
-      out.set_next_page_token(std::to_string(std::prev(it)->first));
-      break;
-    }
-    FromUnknown(it->second, *out.add_unknown_tokens());
-  }
+  for (const auto& [id, unknown] : findings.unknown) FromUnknown(unknown, *out.add_unknown_tokens());
+  if (findings.has_more) out.set_next_page_token(std::to_string(findings.unknown.rbegin()->first));
+  out.set_total_size(static_cast<std::int32_t>(findings.total));
   if (page.after != 0) return;
   for (const MovedTarget& moved : findings.moved) {
     v1::MovedTarget& added = *out.add_moved_targets();

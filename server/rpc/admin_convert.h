@@ -18,7 +18,7 @@ void FromAuditRecord(const AuditRecord& record, v1::AuditRecord& out);
 // Which part of the unknown tokens: those behind this upstream id, at most so many.
 struct UnknownPage {
   std::int64_t after = 0;
-  std::size_t size = 0;
+  int size = 0;
 };
 absl::StatusOr<UnknownPage> ToUnknownPage(const v1::ListUnknownTokensRequest& request);
 void FromFindings(const Findings& findings, const UnknownPage& page, v1::ListUnknownTokensResponse& out);

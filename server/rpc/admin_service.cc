@@ -26,7 +26,7 @@ grpc::ServerUnaryReactor* AdminService::ListUnknownTokens(grpc::CallbackServerCo
   const absl::StatusOr<UnknownPage> page = ToUnknownPage(*request);
   if (!page.ok()) return reception_.Refuse(*call, "ListUnknownTokens", *caller, page.status());
   return call->Run<Findings>(
-      reception_.broker().scope(), reception_.broker().ListUnknown(*caller),
+      reception_.broker().scope(), reception_.broker().ListUnknown(*caller, page->after, page->size),
       [response, page = *page](const Findings& findings) { FromFindings(findings, page, *response); },
       reception_.Logged("ListUnknownTokens", *caller));
 }

@@ -83,6 +83,7 @@ TEST_F(AdminTest, UnknownTokensAreListedInPagesAdoptedAndRevoked) {
   const v1::ListUnknownTokensResponse first = List(2);
   EXPECT_TRUE(first.has_walk_time());
   ASSERT_EQ(first.unknown_tokens_size(), 2);
+  EXPECT_EQ(first.total_size(), 3);
   const v1::UnknownToken& token = first.unknown_tokens(0);
   EXPECT_EQ(token.upstream().id(), ids[0]);
   EXPECT_EQ(token.reason(), v1::UNKNOWN_REASON_NO_ROW);

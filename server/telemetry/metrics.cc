@@ -370,10 +370,9 @@ void Metrics::HandshakeFailed(std::string_view reason) {
 
 void Metrics::SetUpstreamRestored(bool restored) { families_->upstream_restored.Set(restored ? 1 : 0); }
 
-void Metrics::ReconcileWalked(WallTime began, std::int64_t unknown, std::int64_t moved) {
+void Metrics::ReconcileWalked(WallTime began, std::int64_t moved) {
   families_->reconcile_walks.Add({{"outcome", "done"}}).Increment();
   families_->reconcile_walk_time.Set(static_cast<double>(MicrosOf(began)) / 1e6);
-  SetUnknownTokens(unknown);
   families_->reconcile_moved.Set(static_cast<double>(moved));
 }
 

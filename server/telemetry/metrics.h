@@ -88,7 +88,7 @@ class Metrics {
   void SetUpstreamRestored(bool restored);
   // tokenbroker_reconcile_walks_total{outcome}: done, failed; tokenbroker_reconcile_walk_time_seconds (unix, its
   // beginning), tokenbroker_reconcile_unknown_tokens, tokenbroker_reconcile_moved_targets
-  void ReconcileWalked(WallTime began, std::int64_t unknown, std::int64_t moved);
+  void ReconcileWalked(WallTime began, std::int64_t moved);
   void ReconcileFailed();
   void SetUnknownTokens(std::int64_t count);
   // tokenbroker_reconcile_skipped: lists, rows and targets that the last walk skipped since their requests failed.

@@ -53,9 +53,10 @@ void TouchAll(Metrics& metrics) {
   metrics.SetFilesGood(odd, false, FromMicros(1));
   metrics.SetCertificateEnd(FromMicros(1));
   metrics.SetUpstreamRestored(true);
-  metrics.ReconcileWalked(FromMicros(1), 2, 3);
-  metrics.ReconcileFailed();
+  metrics.ReconcileWalked(FromMicros(1), 3);
+  metrics.SetUnknownTokens(2);
   metrics.DeletedUnrecorded(true);
+  metrics.ReconcileFailed();
   metrics.SetReconcileUnproved(1);
   metrics.ReconcileFound("twin");
   metrics.ReconcileFound(odd);

@@ -47,6 +47,21 @@ class ForwardingLedger : public Ledger {
                                                          WallTime listed) override {
     return real_->RecordSeen(std::move(instance), std::move(seen), listed);
   }
+  Task<absl::StatusOr<std::vector<std::int64_t>>> RecordUnknown(std::string instance, std::string list, WallTime pass,
+                                                                std::vector<UnknownToken> found) override {
+    return real_->RecordUnknown(std::move(instance), std::move(list), pass, std::move(found));
+  }
+  Task<absl::StatusOr<std::int64_t>> EndPass(std::string instance, WallTime pass,
+                                             std::vector<std::string> lists) override {
+    return real_->EndPass(std::move(instance), pass, std::move(lists));
+  }
+  Task<absl::StatusOr<UnknownList>> ListUnknown(std::string instance, std::int64_t after, int limit) override {
+    return real_->ListUnknown(std::move(instance), after, limit);
+  }
+  Task<absl::StatusOr<std::vector<UnknownToken>>> FindUnknown(std::string instance,
+                                                              std::vector<std::int64_t> ids) override {
+    return real_->FindUnknown(std::move(instance), std::move(ids));
+  }
   Task<absl::Status> KeepStray(TokenId id, MadeUpstream made) override {
     return real_->KeepStray(std::move(id), std::move(made));
   }
