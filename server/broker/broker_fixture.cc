@@ -101,7 +101,7 @@ void BrokerTest::Stop() {
 
 void BrokerTest::Open() {
   Clock& clock = agreed_clock_ != nullptr ? static_cast<Clock&>(*agreed_clock_) : loop_;
-  slots_.emplace(loop_, clock, metrics_, 64);
+  slots_.emplace(loop_, clock, metrics_, permits_);
   absl::StatusOr<std::unique_ptr<Ledger>> ledger =
       OpenSqliteLedger({path_, "tb1", settle_, seconds(5), vfs_}, loop_, clock, random_, metrics_);
   ASSERT_TRUE(ledger.ok()) << ledger.status();

@@ -75,6 +75,7 @@ class BrokerTest : public testing::Test {
   std::unique_ptr<Broker> broker_;
   Duration settle_ = minutes(10);
   int reconcile_calls_per_minute_ = 60;
+  int permits_ = 64;
 };
 
 }  // namespace tokenbroker

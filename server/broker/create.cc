@@ -11,6 +11,7 @@
 #include "server/base/time_text.h"
 #include "server/broker/core.h"
 #include "server/broker/made_of.h"
+#include "server/broker/permits.h"
 #include "server/broker/replay.h"
 #include "server/broker/upstream_clock.h"
 #include "server/broker/validate.h"
@@ -263,7 +264,8 @@ Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller c
     const BootTime judged = parts.clock.Boot();
     const absl::Status skew = CheckSkew(parts);
     if (!skew.ok()) co_return skew;
-    absl::StatusOr<Slots::Slot> acquired = co_await parts.slots.Acquire(waiting, Lane::kCreate);
+    SlotRequest permit = PermitFor(Lane::kCreate, caller.name, facts->target);
+    absl::StatusOr<Slots::Slot> acquired = co_await parts.slots.Acquire(waiting, std::move(permit));
     if (!acquired.ok()) co_return acquired.status();
     const bool is_judged_now = !is_repeat || parts.clock.Boot() - judged <= kRepeatMaxAge;
     if (core->targets.IsFresh(request.target) && is_judged_now) slot.emplace(*std::move(acquired));
@@ -324,7 +326,7 @@ Task<absl::StatusOr<Created>> CreateToken(Core* core, CallContext call, Caller c
   // 3. Act, once. From here on nobody's leaving changes what we do.
   MintSpec mint = MintFor(asked, *date);
   Ended<Minted> end = co_await parts.gitlab.Mint(call.Detached(), std::move(intent), std::move(mint));
-  { const Slots::Slot done = *std::move(slot); }  // What follows is the ledger's: let the next call through.
+  slot->Release();  // What follows is the ledger's: let the next call through.
 
   // 4. Settle.
   if (const auto* refused = std::get_if<Refused>(&end)) {

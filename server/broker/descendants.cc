@@ -30,12 +30,16 @@ UpstreamQuery QueryFor(const Token& token, const std::string& marker) {
 }  // namespace
 
 Task<absl::StatusOr<std::vector<UpstreamToken>>> ListDescendants(BrokerParts parts, std::string broker, Duration settle,
-                                                                 Token token, std::set<std::int64_t> users) {
+                                                                 SlotRequest request, Token token,
+                                                                 std::set<std::int64_t> users) {
   // A row that was adopted, or made for a duplicate, has another row's marker in its token's name.
   const std::string marker = MarkerOf(broker, IdInMarker(token.upstream_name, broker).value_or(token.id));
   UpstreamQuery query = QueryFor(token, marker);
+  absl::StatusOr<Slots::Slot> permit = co_await parts.slots.Acquire(CallContext(), std::move(request));
+  if (!permit.ok()) co_return permit.status();
   const CallContext call(parts.clock.Boot() + kReadFor);
   absl::StatusOr<std::vector<UpstreamToken>> live = co_await parts.gitlab.ListTokens(call, std::move(query));
+  permit->Release();
   // GitLab knows no such user: it has no tokens.
   if (absl::IsNotFound(live.status()) && token.target.kind == TargetKind::kUser &&
       parts.steady_clock->HasSettled(token.create_time, settle)) {

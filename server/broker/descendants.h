@@ -25,8 +25,10 @@ inline constexpr int kDescendantRequests = 2;
 // Live tokens whose name ends in the marker that `token`'s name ends in, without `token` itself and what other ACTIVE
 // rows own. They belong to the same GitLab user or to one of `users`; a project's, whose every POST makes a bot user,
 // may belong to any if it was created within kDuplicateWithin of the row. An empty list proves nothing that is younger
-// than a replica's lag. Takes no permit of Slots. Errors are GitLab's (see GitLab::ListTokens) and the ledger's.
+// than a replica's lag. The list is made under a permit for `request`. Errors are GitLab's (see GitLab::ListTokens),
+// those of Slots::Acquire and the ledger's.
 Task<absl::StatusOr<std::vector<UpstreamToken>>> ListDescendants(BrokerParts parts, std::string broker, Duration settle,
-                                                                 Token token, std::set<std::int64_t> users);
+                                                                 SlotRequest request, Token token,
+                                                                 std::set<std::int64_t> users);
 
 }  // namespace tokenbroker

@@ -27,6 +27,7 @@ constexpr Duration kBurstAt = hours(2);
 constexpr Duration kDeleteTakes = milliseconds(50);
 constexpr Duration kListTakes = milliseconds(50);  // Of the descendants, after each DELETE.
 constexpr int kSlots = 64;                         // BrokerTest's.
+constexpr int kUsers = 8;                          // One target may have a quarter of them.
 
 // Several in each second, as callers make them: by the whole minute or hour.
 Duration ExpiresAfter(int i) {
@@ -48,13 +49,15 @@ class ExpiryLagTest : public BrokerTest {
     filling.active_every = 1;
     filling.now = began_;
     filling.active_for = ExpiresAfter;
+    filling.users = kUsers;
+    for (int i = 1; i < kUsers; ++i) gitlab_.AddUser(42 + i, "user-" + std::to_string(42 + i));
     EXPECT_EQ(WriteFilledLedger(path_, "tb1", filling), absl::OkStatus());
     const absl::StatusOr<std::vector<TokenRecord>> rows = ReadStoredRows(path_, "");
     EXPECT_EQ(rows.status(), absl::OkStatus());
     for (const TokenRecord& row : *rows) {
       UpstreamToken token;
       token.id = row.token.upstream_id;
-      token.user_id = 42;
+      token.user_id = row.token.upstream_user_id;
       token.name = row.token.upstream_name;
       token.created_at = row.token.create_time;
       token.expires_at = DateOf(began_) + std::chrono::days(2);

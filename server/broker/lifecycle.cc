@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "server/base/error.h"
+#include "server/broker/permits.h"
 #include "server/broker/steady_clock.h"
 #include "server/broker/unreachable.h"
 #include "server/broker/upstream_clock.h"
@@ -15,17 +16,18 @@
 namespace tokenbroker {
 namespace {
 
-// Rows in work at a time: enough to use every slot, few enough that what a caller asks for is not far behind.
-constexpr int kMostAtWork = 256;
 constexpr int kClaim = 64;
 // The longest nap. A wall clock may step while we sleep on one that does not.
 constexpr Duration kLongestNap = seconds(1);
+// While enough rows wait for their shares, the ledger is asked as often as this for those of other callers and targets.
+constexpr Duration kClaimEvery = milliseconds(100);
 constexpr Duration kCountEvery = seconds(10);
 // A ledger with millions of rows is counted less often: no more than one part in so many of the time is spent on it.
 constexpr int kCountShare = 500;
 constexpr Duration kReadFor = seconds(30);
 // While the ledger cannot be written: the pause between two deletions of one token, and between two log lines.
 constexpr Duration kRetryUnrecorded = minutes(1);
+constexpr int kMaxUnrecorded = 256;  // Such deletions at a time.
 constexpr Duration kSkewToWarnOf = seconds(5);
 // A sweep that GitLab rejects is tried again at growing intervals.
 constexpr Duration kFirstSweepInterval = seconds(30);
@@ -59,15 +61,21 @@ std::vector<MadeUpstream> WithMarker(const std::vector<UpstreamToken>& list, con
 }  // namespace
 
 Task<void> Lifecycle::Run(Event stop) {
+  stop_ = stop;
   while (!stop.is_set()) {
     wake_ = Event(parts_.executor);
     nap_end_ = WallTime::max();
     parts_.steady_clock->Compare();
     CountTokensIfDue();
-    if (at_work_ >= kMostAtWork) {  // Work() wakes us when it ends.
+    if (rows_.is_full()) {  // Work() wakes us when it ends.
       co_await wake_.Wait(parts_.clock, parts_.clock.Boot() + kLongestNap);
       continue;
     }
+    if (rows_.has_enough() && parts_.clock.Boot() < next_claim_) {
+      co_await wake_.Wait(parts_.clock, next_claim_);
+      continue;
+    }
+    next_claim_ = parts_.clock.Boot() + kClaimEvery;
     absl::Status bounded = co_await BoundWaitsIfAsked();
     if (!bounded.ok()) {
       co_await DeleteUnrecorded(stop, std::move(bounded));
@@ -78,10 +86,8 @@ Task<void> Lifecycle::Run(Event stop) {
       co_await DeleteUnrecorded(stop, due.status());
       continue;
     }
-    for (TokenRecord& record : *due) {
-      ++at_work_;
-      scope_.Spawn(Work(std::move(record)));
-    }
+    for (TokenRecord& record : *due) rows_.Add(std::move(record));
+    StartRows();
     if (due->size() == static_cast<std::size_t>(kClaim)) continue;
     co_await Pause(stop);
   }
@@ -107,20 +113,20 @@ Task<void> Lifecycle::DeleteUnrecorded(Event stop, absl::Status why) {
     absl::StatusOr<DueList> due = co_await parts_.ledger.ListDue(after, kClaim);
     if (!due.ok()) break;
     for (TokenRecord& record : due->rows) {
-      if (at_work_ >= kMostAtWork) break;  // The rest is found again in a second.
+      if (unrecorded_ >= kMaxUnrecorded) break;  // The rest is found again in a second.
       if (record.token.upstream_id == 0 || !tried_.emplace(record.token.id, began).second) continue;
-      ++at_work_;
+      ++unrecorded_;
       scope_.Spawn(DeleteAtGitLab(std::move(record.token)));
     }
     after = due->next;
-  } while (after.has_value() && at_work_ < kMostAtWork && !stop.is_set());
+  } while (after.has_value() && unrecorded_ < kMaxUnrecorded && !stop.is_set());
   co_await stop.Wait(parts_.clock, began + kLongestNap);
 }
 
 Task<void> Lifecycle::DeleteAtGitLab(Token token) {
   const bool deleted = co_await undertaker_.DeleteOnly(std::move(token));
   parts_.metrics.DeletedUnrecorded(deleted);
-  --at_work_;
+  --unrecorded_;
 }
 
 // Sleeps until something is due, somebody wakes us, or we stop.
@@ -135,13 +141,20 @@ Task<void> Lifecycle::Pause(Event stop) {
   co_await wake_.Wait(parts_.clock, parts_.clock.Boot() + nap);
 }
 
+void Lifecycle::StartRows() {
+  if (stop_.is_set()) return;
+  while (std::optional<TokenRecord> record = rows_.Start(parts_.ledger.Now())) scope_.Spawn(Work(*std::move(record)));
+}
+
 Task<void> Lifecycle::Work(TokenRecord record) {
+  const TokenId id = record.token.id;
   if (record.pending || IsClosed(record.token.state)) {
     co_await Look(std::move(record));
   } else {
     co_await undertaker_.Attempt(std::move(record));
   }
-  --at_work_;
+  rows_.Finish(id);
+  StartRows();
   Wake();
 }
 
@@ -149,12 +162,13 @@ Task<void> Lifecycle::Look(TokenRecord record) {
   const Token token = record.token;
   // A row that was adopted, or made for a duplicate, has another row's marker in its token's name.
   const std::string marker = MarkerOf(broker_, IdInMarker(token.upstream_name, broker_).value_or(token.id));
-  const absl::StatusOr<Slots::Slot> slot = co_await parts_.slots.Acquire(CallContext(), Lane::kLook);
-  if (!slot.ok()) co_return;  // The claim ends by itself, then it is due again.
+  absl::StatusOr<Slots::Slot> permit = co_await parts_.slots.Acquire(CallContext(), PermitFor(Lane::kLook, token));
+  if (!permit.ok()) co_return;  // The claim ends by itself, then it is due again.
   const WallTime began = parts_.ledger.Now();
   UpstreamQuery query = QueryFor(token, marker);
   const CallContext call(parts_.clock.Boot() + kReadFor);
   absl::StatusOr<std::vector<UpstreamToken>> list = co_await parts_.gitlab.ListTokens(call, std::move(query));
+  permit->Release();
   // GitLab knows no such user: nothing of an ended row's is left.
   const bool has_ended = IsClosed(token.state) && token.state != TokenState::kAbandoned;
   if (has_ended && token.target.kind == TargetKind::kUser && absl::IsNotFound(list.status())) {

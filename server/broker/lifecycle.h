@@ -11,6 +11,7 @@
 #include "server/base/task.h"
 #include "server/base/task_scope.h"
 #include "server/broker/broker.h"
+#include "server/broker/due_rows.h"
 #include "server/broker/undertaker.h"
 
 namespace tokenbroker {
@@ -19,7 +20,12 @@ namespace tokenbroker {
 class Lifecycle {
  public:
   Lifecycle(BrokerParts parts, std::string broker, TaskScope& scope, Undertaker& undertaker)
-      : parts_(parts), broker_(std::move(broker)), scope_(scope), undertaker_(undertaker), wake_(parts.executor) {}
+      : parts_(parts),
+        broker_(std::move(broker)),
+        scope_(scope),
+        undertaker_(undertaker),
+        wake_(parts.executor),
+        stop_(parts.executor) {}
 
   // Works until `stop` is set.
   Task<void> Run(Event stop);
@@ -39,6 +45,8 @@ class Lifecycle {
   }
 
  private:
+  // Starts the claimed rows that may be in flight now; none once `stop` is set.
+  void StartRows();
   Task<void> Work(TokenRecord record);
   Task<void> Look(TokenRecord record);
   // A sweep's list was rejected or had no response: when to try again.
@@ -60,11 +68,14 @@ class Lifecycle {
   TaskScope& scope_;
   Undertaker& undertaker_;
   Event wake_;
-  int at_work_ = 0;
+  Event stop_;
+  DueRows rows_;
+  BootTime next_claim_{};               // While enough rows wait.
   WallTime nap_end_ = WallTime::max();  // Of the ledger's clock; max() while awake.
   bool counting_ = false;
   BootTime next_count_{};
   bool bound_waits_ = false;
+  int unrecorded_ = 0;                 // Deletions by DeleteUnrecorded that are in flight.
   std::map<TokenId, BootTime> tried_;  // When DeleteUnrecorded has tried a token, in the last minute.
   BootTime next_failure_line_{};
   bool skew_warned_ = false;

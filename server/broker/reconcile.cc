@@ -8,6 +8,7 @@
 #include "server/base/time_text.h"
 #include "server/broker/descendants.h"
 #include "server/broker/made_of.h"
+#include "server/broker/permits.h"
 #include "server/broker/steady_clock.h"
 #include "server/broker/upstream_clock.h"
 #include "server/domain/expiry.h"
@@ -360,8 +361,8 @@ Task<absl::StatusOr<std::optional<ResolvedTarget>>> Reconciler::TargetOf(std::sh
                                                                          std::int64_t user_id) {
   const auto known = walk->targets.find(user_id);
   if (known != walk->targets.end()) co_return known->second;
-  const absl::StatusOr<Slots::Slot> slot = co_await Enter(walk, 2);
-  if (!slot.ok()) co_return slot.status();
+  const absl::StatusOr<Slots::Slot> permit = co_await Enter(walk, 2, "", "user:" + std::to_string(user_id));
+  if (!permit.ok()) co_return permit.status();
   const CallContext call(parts_.clock.Boot() + kReadFor);
   absl::StatusOr<ResolvedTarget> target = co_await parts_.gitlab.TargetOf(call, options_.instance, user_id);
   if (!target.ok() && !absl::IsNotFound(target.status())) co_return target.status();
@@ -446,11 +447,12 @@ Task<absl::StatusOr<bool>> Reconciler::CheckRow(std::shared_ptr<Walk> walk, Toke
 }
 
 Task<absl::StatusOr<bool>> Reconciler::HasLiveDescendant(std::shared_ptr<Walk> walk, Token token) {
-  const absl::StatusOr<Slots::Slot> slot = co_await Enter(walk, kDescendantRequests);
-  if (!slot.ok()) co_return slot.status();
+  const absl::Status paid = co_await Spend(std::move(walk), kDescendantRequests);
+  if (!paid.ok()) co_return paid;
   const std::set<std::int64_t> no_others;
+  SlotRequest request = PermitFor(Lane::kLook, token);
   const absl::StatusOr<std::vector<UpstreamToken>> live =
-      co_await ListDescendants(parts_, options_.name, options_.settle, std::move(token), no_others);
+      co_await ListDescendants(parts_, options_.name, options_.settle, std::move(request), std::move(token), no_others);
   if (!live.ok()) co_return live.status();
   co_return !live->empty();
 }
@@ -467,8 +469,8 @@ Task<absl::Status> Reconciler::CheckTargets(std::shared_ptr<Walk> walk) {
         KeepTarget(*walk, target);
         continue;
       }
-      const absl::StatusOr<Slots::Slot> slot = co_await Enter(walk, 1);
-      if (!slot.ok()) co_return slot.status();
+      const absl::StatusOr<Slots::Slot> permit = co_await Enter(walk, 1, "", SlotTarget(target));
+      if (!permit.ok()) co_return permit.status();
       const CallContext call(parts_.clock.Boot() + kReadFor);
       Target written = AsWritten(target);
       const absl::StatusOr<TargetFacts> facts = co_await parts_.gitlab.Resolve(call, std::move(written));
@@ -520,30 +522,33 @@ Task<absl::Status> Reconciler::Spend(std::shared_ptr<Walk> walk, int calls) {
 
 Task<absl::StatusOr<std::vector<UpstreamToken>>> Reconciler::List(std::shared_ptr<Walk> walk, int calls,
                                                                   UpstreamQuery query) {
-  const absl::StatusOr<Slots::Slot> slot = co_await Enter(walk, calls);
-  if (!slot.ok()) co_return slot.status();
+  std::string about = query.whole_instance ? "" : SlotTarget(query.target);
+  const absl::StatusOr<Slots::Slot> permit = co_await Enter(std::move(walk), calls, "", std::move(about));
+  if (!permit.ok()) co_return permit.status();
   const CallContext call(parts_.clock.Boot() + kReadFor);
   co_return co_await parts_.gitlab.ListTokens(call, std::move(query));
 }
 
 Task<absl::StatusOr<std::optional<UpstreamToken>>> Reconciler::Ask(std::shared_ptr<Walk> walk, Token token) {
-  const absl::StatusOr<Slots::Slot> slot = co_await Enter(walk, 1);
-  if (!slot.ok()) co_return slot.status();
+  const absl::StatusOr<Slots::Slot> permit = co_await Enter(std::move(walk), 1, token.owner, SlotTarget(token.target));
+  if (!permit.ok()) co_return permit.status();
   const CallContext call(parts_.clock.Boot() + kReadFor);
   co_return co_await parts_.gitlab.GetToken(call, RefOf(token));
 }
 
 Task<absl::StatusOr<bool>> Reconciler::IsAbsent(std::shared_ptr<Walk> walk, Token token) {
-  const absl::StatusOr<Slots::Slot> slot = co_await Enter(walk, 3);
-  if (!slot.ok()) co_return slot.status();
+  const absl::StatusOr<Slots::Slot> permit = co_await Enter(std::move(walk), 3, token.owner, SlotTarget(token.target));
+  if (!permit.ok()) co_return permit.status();
   const CallContext call(parts_.clock.Boot() + kReadFor);
   co_return co_await parts_.gitlab.ConfirmNotFound(call, RefOf(token));
 }
 
-Task<absl::StatusOr<Slots::Slot>> Reconciler::Enter(std::shared_ptr<Walk> walk, int calls) {
+Task<absl::StatusOr<Slots::Slot>> Reconciler::Enter(std::shared_ptr<Walk> walk, int calls, std::string owner,
+                                                    std::string target) {
   const absl::Status paid = co_await Spend(std::move(walk), calls);
   if (!paid.ok()) co_return paid;
-  co_return co_await parts_.slots.Acquire(CallContext(), Lane::kLook);
+  SlotRequest request = {Lane::kLook, std::move(owner), std::move(target)};
+  co_return co_await parts_.slots.Acquire(CallContext(), std::move(request));
 }
 
 }  // namespace tokenbroker

@@ -112,8 +112,8 @@ class Reconciler {
 
   // Waits until the budget allows `calls` more; CANCELLED if the walk is to stop.
   Task<absl::Status> Spend(std::shared_ptr<Walk> walk, int calls);
-  // A slot of the last lane, after Spend.
-  Task<absl::StatusOr<Slots::Slot>> Enter(std::shared_ptr<Walk> walk, int calls);
+  // A permit for requests for `owner` (empty: for nobody) about `target`, after Spend.
+  Task<absl::StatusOr<Slots::Slot>> Enter(std::shared_ptr<Walk> walk, int calls, std::string owner, std::string target);
 
   BrokerParts parts_;
   const BrokerOptions options_;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "server/base/error.h"
+#include "server/broker/permits.h"
 
 namespace tokenbroker {
 namespace {
@@ -43,8 +44,8 @@ Task<absl::StatusOr<TokenId>> JudgeRepeat(Core* core, CallContext call, RequestR
   if (token.state == TokenState::kAbandoned || EndedBeforeDelivery(token.revoke_reason)) co_return token.id;
   if (token.state != TokenState::kActive || now - record.first_attempt_time > kReplaceWithin) co_return Exists(token);
 
-  const absl::StatusOr<Slots::Slot> slot = co_await parts.slots.Acquire(call, Lane::kResolve);
-  if (!slot.ok()) co_return slot.status();
+  const absl::StatusOr<Slots::Slot> permit = co_await parts.slots.Acquire(call, PermitFor(Lane::kResolve, token));
+  if (!permit.ok()) co_return permit.status();
   UpstreamRef ref;
   ref.target = token.target;
   ref.token_id = token.upstream_id;

@@ -8,6 +8,7 @@
 
 #include "server/base/error.h"
 #include "server/broker/descendants.h"
+#include "server/broker/permits.h"
 #include "server/broker/steady_clock.h"
 #include "server/broker/unreachable.h"
 #include "server/broker/upstream_clock.h"
@@ -27,6 +28,12 @@ constexpr Duration kLongestUnreachableInterval = seconds(15);
 UpstreamRef RefOf(const Token& token) { return {token.target, token.upstream_id, token.upstream_user_id}; }
 
 UpstreamRef RefOf(const Token& token, const UpstreamToken& child) { return {token.target, child.id, child.user_id}; }
+
+SlotRequest RequestOf(const Token& token, bool continues) {
+  SlotRequest request = PermitFor(Lane::kRevoke, token);
+  request.continues = continues;
+  return request;
+}
 
 absl::Status WhyNot(const Ended<GitLab::Deleted>& end) {
   if (const auto* refused = std::get_if<Refused>(&end)) return refused->why;
@@ -52,17 +59,35 @@ Task<void> Undertaker::Attempt(TokenRecord record) {
 }
 
 Task<bool> Undertaker::DeleteOnly(Token token) {
-  const absl::StatusOr<Slots::Slot> slot = co_await parts_.slots.Acquire(CallContext(), Lane::kRevoke);
-  if (!slot.ok()) co_return false;
   const absl::StatusOr<bool> another = co_await IsAnother(token);
   if (!another.ok() || *another) co_return another.ok();
-  const Ended<GitLab::Deleted> end = co_await parts_.gitlab.Revoke(CallContext(), RefOf(token));
+  const Ended<GitLab::Deleted> end =
+      co_await Delete(token, RefOf(token), /*continues=*/parts_.ledger.UpstreamRestored());
   co_return std::holds_alternative<GitLab::Deleted>(end);
 }
 
+Task<Ended<GitLab::Deleted>> Undertaker::Delete(Token token, UpstreamRef ref, bool continues) {
+  const absl::StatusOr<Slots::Slot> permit = co_await parts_.slots.Acquire(CallContext(), RequestOf(token, continues));
+  if (!permit.ok()) co_return Refused{permit.status()};
+  co_return co_await parts_.gitlab.Revoke(CallContext(), std::move(ref));
+}
+
+Task<absl::StatusOr<std::optional<UpstreamToken>>> Undertaker::Read(Token token, bool continues) {
+  const absl::StatusOr<Slots::Slot> permit = co_await parts_.slots.Acquire(CallContext(), RequestOf(token, continues));
+  if (!permit.ok()) co_return permit.status();
+  const CallContext call(parts_.clock.Boot() + kReadFor);
+  co_return co_await parts_.gitlab.GetToken(call, RefOf(token));
+}
+
+Task<absl::StatusOr<bool>> Undertaker::ConfirmNotFound(Token token) {
+  const absl::StatusOr<Slots::Slot> permit =
+      co_await parts_.slots.Acquire(CallContext(), RequestOf(token, /*continues=*/true));
+  if (!permit.ok()) co_return permit.status();
+  const CallContext call(parts_.clock.Boot() + kReadFor);
+  co_return co_await parts_.gitlab.ConfirmNotFound(call, RefOf(token));
+}
+
 Task<absl::StatusOr<Proof>> Undertaker::Bury(Token token) {
-  const absl::StatusOr<Slots::Slot> slot = co_await parts_.slots.Acquire(CallContext(), Lane::kRevoke);
-  if (!slot.ok()) co_return slot.status();
   const absl::StatusOr<bool> another = co_await IsAnother(token);
   absl::StatusOr<Proof> proof = Proof::kAnotherToken;
   if (absl::IsNotFound(another.status())) {
@@ -70,7 +95,8 @@ Task<absl::StatusOr<Proof>> Undertaker::Bury(Token token) {
   } else if (!another.ok()) {
     co_return another.status();
   } else if (!*another) {
-    const Ended<GitLab::Deleted> end = co_await parts_.gitlab.Revoke(CallContext(), RefOf(token));
+    const Ended<GitLab::Deleted> end =
+        co_await Delete(token, RefOf(token), /*continues=*/parts_.ledger.UpstreamRestored());
     proof = Proof::kDeleted;
     if (!std::holds_alternative<GitLab::Deleted>(end)) proof = co_await ProveWithoutDelete(token, WhyNot(end));
   }
@@ -84,8 +110,7 @@ Task<absl::StatusOr<Proof>> Undertaker::Bury(Token token) {
 
 Task<absl::StatusOr<bool>> Undertaker::IsAnother(Token token) {
   if (!parts_.ledger.UpstreamRestored()) co_return false;
-  const CallContext call(parts_.clock.Boot() + kReadFor);
-  const absl::StatusOr<std::optional<UpstreamToken>> seen = co_await parts_.gitlab.GetToken(call, RefOf(token));
+  const absl::StatusOr<std::optional<UpstreamToken>> seen = co_await Read(token, /*continues=*/false);
   if (!seen.ok()) co_return seen.status();
   if (!seen->has_value()) {
     // What was not compared is not deleted: a replica that lags may hide the token that has this number now.
@@ -97,8 +122,7 @@ Task<absl::StatusOr<bool>> Undertaker::IsAnother(Token token) {
 Task<absl::StatusOr<Proof>> Undertaker::ProveWithoutDelete(Token token, absl::Status why) {
   // A dead issuer or a GitLab that asks for a pause would answer nothing else to the next question.
   if (absl::IsResourceExhausted(why) || ReasonOf(why) == "ISSUER_DEAD") co_return why;
-  const CallContext call(parts_.clock.Boot() + kReadFor);
-  const absl::StatusOr<std::optional<UpstreamToken>> seen = co_await parts_.gitlab.GetToken(call, RefOf(token));
+  const absl::StatusOr<std::optional<UpstreamToken>> seen = co_await Read(token, !IsUnreachable(why));
   if (!seen.ok()) co_return why;
   if (seen->has_value()) {
     if ((*seen)->revoked) co_return Proof::kSeenRevoked;
@@ -108,7 +132,7 @@ Task<absl::StatusOr<Proof>> Undertaker::ProveWithoutDelete(Token token, absl::St
     co_return Error(absl::StatusCode::kUnavailable, "NOT_FOUND_TOO_EARLY",
                     "GitLab does not find the token, which is so young that a replica of GitLab's may not have it yet");
   }
-  const absl::StatusOr<bool> absent = co_await parts_.gitlab.ConfirmNotFound(call, RefOf(token));
+  const absl::StatusOr<bool> absent = co_await ConfirmNotFound(token);
   if (absent.ok() && *absent) co_return Proof::kAbsent;
   if (!absent.ok() && IsUnreachable(absent.status())) co_return absent.status();
   co_return Error(absl::StatusCode::kFailedPrecondition, "DEATH_NOT_PROVED",
@@ -121,7 +145,9 @@ Task<absl::Status> Undertaker::RevokeDescendants(Token token, bool list_required
   std::set<std::int64_t> not_found;
   std::set<std::int64_t> users;
   for (int round = 0; round < kDescendantRounds; ++round) {
-    absl::StatusOr<std::vector<UpstreamToken>> live = co_await ListDescendants(parts_, broker_, settle_, token, users);
+    SlotRequest request = RequestOf(token, /*continues=*/true);
+    absl::StatusOr<std::vector<UpstreamToken>> live =
+        co_await ListDescendants(parts_, broker_, settle_, std::move(request), token, users);
     if (!live.ok()) co_return list_required ? live.status() : absl::OkStatus();
     std::erase_if(*live, [&](const UpstreamToken& each) { return revoked.contains(each.id); });
     if (live->empty()) co_return absl::OkStatus();
@@ -129,7 +155,7 @@ Task<absl::Status> Undertaker::RevokeDescendants(Token token, bool list_required
     for (const UpstreamToken& child : *live) {
       parts_.log.Warn("a descendant of a token that ends is live", {{"token", token.id}, {"upstream_id", child.id}});
       users.insert(child.user_id);
-      const Ended<GitLab::Deleted> end = co_await parts_.gitlab.Revoke(CallContext(), RefOf(token, child));
+      const Ended<GitLab::Deleted> end = co_await Delete(token, RefOf(token, child), /*continues=*/true);
       if (std::holds_alternative<GitLab::Deleted>(end)) {
         revoked.insert(child.id);
         continue;

@@ -11,6 +11,7 @@
 // itself.
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,10 @@ class Undertaker {
   // does not find it, so that it could not be compared.
   Task<absl::StatusOr<bool>> IsAnother(Token token);
   Task<absl::StatusOr<Proof>> ProveWithoutDelete(Token token, absl::Status why);
+  // One request to GitLab each, about `token` or `ref`, under its own permit. `continues`: see SlotRequest.
+  Task<Ended<GitLab::Deleted>> Delete(Token token, UpstreamRef ref, bool continues);
+  Task<absl::StatusOr<std::optional<UpstreamToken>>> Read(Token token, bool continues);
+  Task<absl::StatusOr<bool>> ConfirmNotFound(Token token);
   // Revokes what ListDescendants finds until it finds nothing. OK without a list that cannot be made, unless
   // `list_required`.
   Task<absl::Status> RevokeDescendants(Token token, bool list_required);

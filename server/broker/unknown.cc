@@ -8,6 +8,7 @@
 #include "server/base/error.h"
 #include "server/base/time_text.h"
 #include "server/broker/core.h"
+#include "server/broker/permits.h"
 #include "server/domain/marker.h"
 
 namespace tokenbroker {
@@ -108,9 +109,10 @@ TakeInSpec SpecOf(const Core& core, const Caller& caller, const UnknownToken& un
 }
 
 // Whether it is at GitLab what it was when it was listed.
-Task<absl::Status> CheckUnchanged(Core* core, CallContext call, UnknownToken unknown) {
-  const absl::StatusOr<Slots::Slot> slot = co_await core->parts.slots.Acquire(call, Lane::kResolve);
-  if (!slot.ok()) co_return slot.status();
+Task<absl::Status> CheckUnchanged(Core* core, CallContext call, std::string caller, UnknownToken unknown) {
+  SlotRequest request = PermitFor(Lane::kResolve, std::move(caller), TargetOf(unknown, core->options.instance));
+  const absl::StatusOr<Slots::Slot> permit = co_await core->parts.slots.Acquire(call, std::move(request));
+  if (!permit.ok()) co_return permit.status();
   UpstreamRef ref;
   ref.target = TargetOf(unknown, core->options.instance);
   ref.token_id = unknown.upstream.id;
@@ -157,7 +159,7 @@ Task<absl::StatusOr<std::vector<Token>>> TakeInUnknown(Core* core, CallContext c
   const absl::Status exact = CheckChosen(*chosen, choice);
   if (!exact.ok()) co_return exact;
   for (const UnknownToken& unknown : *chosen) {
-    const absl::Status unchanged = co_await CheckUnchanged(core, call, unknown);
+    const absl::Status unchanged = co_await CheckUnchanged(core, call, caller.name, unknown);
     if (!unchanged.ok()) co_return unchanged;
   }
   std::vector<TakeInSpec> specs;

@@ -67,6 +67,12 @@ void FakeGitLab::Forget(std::int64_t token_id) {
   tokens_.erase(token);
 }
 
+Task<bool> FakeGitLab::TimesOut(CallContext call, ResolvedTarget target) {
+  if (!hangs_ || !hangs_(target)) co_return false;
+  co_await clock_.SleepUntil(std::min(call.deadline(), clock_.Boot() + seconds(60)));
+  co_return true;
+}
+
 void FakeGitLab::Respond() {
   if (!unmarked_) time_ = UpstreamTime{Now(), clock_.Boot()};
 }
@@ -137,10 +143,12 @@ UpstreamToken FakeGitLab::Make(const MintSpec& spec, WallTime created_at) {
   return token;
 }
 
-Task<Ended<Minted>> FakeGitLab::Mint(CallContext, DurableIntent intent, MintSpec spec) {
+Task<Ended<Minted>> FakeGitLab::Mint(CallContext call, DurableIntent intent, MintSpec spec) {
   CatchUp();
   if (clock_.Boot() - intent.begun() > seconds(5)) co_return Refused{Unavailable()};
   if (Fails(spec.target)) co_return Refused{Unavailable()};
+  const bool timed_out = co_await TimesOut(call.Detached(), spec.target);
+  if (timed_out) co_return Unknown{Unavailable()};
   Respond();
   ++posts_;
   specs_.push_back(spec);
@@ -165,9 +173,11 @@ Task<Ended<Minted>> FakeGitLab::Mint(CallContext, DurableIntent intent, MintSpec
   co_return minted;
 }
 
-Task<Ended<GitLab::Deleted>> FakeGitLab::Revoke(CallContext, UpstreamRef ref) {
+Task<Ended<GitLab::Deleted>> FakeGitLab::Revoke(CallContext call, UpstreamRef ref) {
   CatchUp();
   if (Fails(ref.target)) co_return Refused{Unavailable()};
+  const bool timed_out = co_await TimesOut(call.Detached(), ref.target);
+  if (timed_out) co_return Unknown{Unavailable()};
   Respond();
   ++deletes_;
   if (before_delete_) before_delete_();
@@ -185,10 +195,12 @@ Task<Ended<GitLab::Deleted>> FakeGitLab::Revoke(CallContext, UpstreamRef ref) {
   co_return Deleted{};
 }
 
-Task<absl::StatusOr<std::optional<UpstreamToken>>> FakeGitLab::GetToken(CallContext, UpstreamRef ref) {
+Task<absl::StatusOr<std::optional<UpstreamToken>>> FakeGitLab::GetToken(CallContext call, UpstreamRef ref) {
   CatchUp();
   ++reads_;
   if (Fails(ref.target)) co_return Unavailable();
+  const bool timed_out = co_await TimesOut(std::move(call), ref.target);
+  if (timed_out) co_return Unavailable();
   Respond();
   const UpstreamToken* const found = FindById(ref);
   if (found == nullptr) co_return std::optional<UpstreamToken>();
@@ -198,10 +210,12 @@ Task<absl::StatusOr<std::optional<UpstreamToken>>> FakeGitLab::GetToken(CallCont
   co_return std::optional<UpstreamToken>(std::move(token));
 }
 
-Task<absl::StatusOr<bool>> FakeGitLab::ConfirmNotFound(CallContext, UpstreamRef ref) {
+Task<absl::StatusOr<bool>> FakeGitLab::ConfirmNotFound(CallContext call, UpstreamRef ref) {
   CatchUp();
   ++reads_;
   if (Fails(ref.target)) co_return Unavailable();
+  const bool timed_out = co_await TimesOut(std::move(call), ref.target);
+  if (timed_out) co_return Unavailable();
   Respond();
   if (FindById(ref) != nullptr) co_return false;
   if (issuer_is_admin_) co_return true;
@@ -209,10 +223,12 @@ Task<absl::StatusOr<bool>> FakeGitLab::ConfirmNotFound(CallContext, UpstreamRef 
       !bots_.contains(ref.user_id) && !users_.contains(ref.user_id);
 }
 
-Task<absl::StatusOr<std::vector<UpstreamToken>>> FakeGitLab::ListTokens(CallContext, UpstreamQuery query) {
+Task<absl::StatusOr<std::vector<UpstreamToken>>> FakeGitLab::ListTokens(CallContext call, UpstreamQuery query) {
   CatchUp();
   ++reads_;
   if (Fails(query.target)) co_return Unavailable();
+  const bool timed_out = co_await TimesOut(std::move(call), query.target);
+  if (timed_out) co_return Unavailable();
   Respond();
   const bool is_project = query.target.kind == TargetKind::kProject && !query.whole_instance;
   if (!is_project && !issuer_is_admin_) {
@@ -252,7 +268,7 @@ Task<absl::StatusOr<std::vector<UpstreamToken>>> FakeGitLab::ListTokens(CallCont
   co_return found;
 }
 
-Task<absl::StatusOr<TargetFacts>> FakeGitLab::Resolve(CallContext, Target target) {
+Task<absl::StatusOr<TargetFacts>> FakeGitLab::Resolve(CallContext call, Target target) {
   ++resolves_;
   ++reads_;
   if (down_) co_return Unavailable();
@@ -274,6 +290,8 @@ Task<absl::StatusOr<TargetFacts>> FakeGitLab::Resolve(CallContext, Target target
     facts.target.kind = TargetKind::kProject;
     facts.target.id = id;
     facts.target.path = path;
+    const bool timed_out = co_await TimesOut(call, facts.target);
+    if (timed_out) co_return Unavailable();
     if (Fails(facts.target)) co_return Unavailable();
     co_return facts;
   }

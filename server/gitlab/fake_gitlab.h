@@ -62,6 +62,9 @@ class FakeGitLab final : public GitLab {
   void set_list_lag(Duration lag) { list_lag_ = lag; }
   // Requests about such a target have no response.
   void set_fails(std::function<bool(const ResolvedTarget& target)> fails) { fails_ = std::move(fails); }
+  // Requests about such a target have no response before they time out: a read at its deadline, everything else after
+  // a minute.
+  void set_hangs(std::function<bool(const ResolvedTarget& target)> hangs) { hangs_ = std::move(hangs); }
   // Called after each read of a token by id.
   void set_after_get(std::function<void()> act) { after_get_ = std::move(act); }
   // A replica lags: whatever asks for a token by id within this time of its making finds nothing.
@@ -128,6 +131,8 @@ class FakeGitLab final : public GitLab {
   WallTime Now() const { return clock_.Now() + skew_; }
   bool IsActive(const UpstreamToken& token) const;
   bool Fails(const ResolvedTarget& target) const { return down_ || (fails_ && fails_(target)); }
+  // Returns when the request has timed out; at once if its target does not hang.
+  Task<bool> TimesOut(CallContext call, ResolvedTarget target);
   // GitLab responds: its clock is known from now on.
   void Respond();
   // The token, if the routes that the credential may use for `ref` show it.
@@ -155,6 +160,7 @@ class FakeGitLab final : public GitLab {
   bool refuse_deletes_ = false;
   std::function<void()> after_get_;
   std::function<bool(const ResolvedTarget&)> fails_;
+  std::function<bool(const ResolvedTarget&)> hangs_;
   int max_lifetime_days_ = 365;
   Duration lag_by_id_{0};
   Duration list_lag_{0};

@@ -114,12 +114,12 @@ TEST_F(TroubleTest, A429StopsWhoComesNext) {
   ASSERT_EQ(EndOf(end), "REFUSED UPSTREAM_RATE_LIMITED");
   EXPECT_EQ(RetryAfterOf(std::get<Refused>(end).why), seconds(30));
   EXPECT_TRUE(sim_->TokensNamed("tb-limited").empty());
-  const auto slot = adapter_->Run(adapter_->slots().Acquire(adapter_->Within(seconds(10)), Lane::kCreate));
+  const auto slot = adapter_->Run(adapter_->slots().Acquire(adapter_->Within(seconds(10)), {Lane::kCreate, "", ""}));
   EXPECT_EQ(slot.status().code(), StatusCode::kResourceExhausted);
   EXPECT_GT(RetryAfterOf(slot.status()).value_or(Duration(0)), seconds(20));
   // The limit is one on this operation: no other waits for it.
   for (const Lane lane : {Lane::kRevoke, Lane::kResolve, Lane::kLook}) {
-    const auto other = adapter_->Run(adapter_->slots().Acquire(adapter_->Within(seconds(10)), lane));
+    const auto other = adapter_->Run(adapter_->slots().Acquire(adapter_->Within(seconds(10)), {lane, "", ""}));
     EXPECT_TRUE(other.ok()) << other.status();
   }
 }
@@ -127,10 +127,10 @@ TEST_F(TroubleTest, A429StopsWhoComesNext) {
 TEST_F(TroubleTest, AVeryLongPauseEndsWithinTwoMinutes) {
   sim_->Plan(Fault::TooManyRequests(2'000'000'000).On("POST", "personal_access_tokens$"));
   ASSERT_EQ(EndOf(Mint("tb-limited")), "REFUSED UPSTREAM_RATE_LIMITED");
-  const auto slot = adapter_->Run(adapter_->slots().Acquire(adapter_->Within(seconds(10)), Lane::kCreate));
+  const auto slot = adapter_->Run(adapter_->slots().Acquire(adapter_->Within(seconds(10)), {Lane::kCreate, "", ""}));
   EXPECT_EQ(slot.status().code(), StatusCode::kResourceExhausted);
   EXPECT_LE(RetryAfterOf(slot.status()).value_or(hours(1)), seconds(120));
-  const auto revoke = adapter_->Run(adapter_->slots().Acquire(adapter_->Within(seconds(10)), Lane::kRevoke));
+  const auto revoke = adapter_->Run(adapter_->slots().Acquire(adapter_->Within(seconds(10)), {Lane::kRevoke, "", ""}));
   EXPECT_TRUE(revoke.ok()) << revoke.status();
 }
 
@@ -149,7 +149,7 @@ TEST_F(TroubleTest, TheLastRequestOfAWindowPausesTheNext) {
   sim_->set_settings(settings);
   absl::Status status;
   for (int i = 0; i < 3 && status.ok(); ++i) status = Resolve();
-  const auto slot = adapter_->Run(adapter_->slots().Acquire(adapter_->Within(Duration(1000)), Lane::kRevoke));
+  const auto slot = adapter_->Run(adapter_->slots().Acquire(adapter_->Within(Duration(1000)), {Lane::kRevoke, "", ""}));
   EXPECT_FALSE(slot.ok());
 }
 

@@ -43,6 +43,12 @@ absl::Status Left() { return absl::CancelledError("the caller left while waiting
 
 }  // namespace
 
+std::string SlotTarget(const ResolvedTarget& target) {
+  return std::string(NameOf(target.kind)) + ':' + std::to_string(target.id);
+}
+
+std::string SlotTarget(const Target& target) { return std::string(NameOf(target.kind)) + ':' + LowerCase(target.ref); }
+
 struct Slots::State : std::enable_shared_from_this<Slots::State> {
   struct Waiter {
     Later<absl::Status>::Done done;
@@ -79,7 +85,7 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
     const BootTime now = clock.Boot();
     const absl::Status left = call.Check(now);
     if (!left.ok()) return End(std::move(lock), std::move(done), left);
-    const BootTime paused = PausedUntil(waiter->request.lane);
+    const BootTime paused = waiter->request.continues ? BootTime() : PausedUntil(waiter->request.lane);
     if (paused > now && paused >= call.deadline()) {
       return End(std::move(lock), std::move(done), Paused(paused - now));
     }
@@ -158,7 +164,9 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
       paused_until[index] = until;
       for (const auto& [caller, waiters] : lanes[index].by_caller) {
         std::copy_if(waiters.begin(), waiters.end(), std::back_inserter(hopeless),
-                     [until](const std::shared_ptr<Waiter>& waiter) { return waiter->deadline <= until; });
+                     [until](const std::shared_ptr<Waiter>& waiter) {
+                       return waiter->deadline <= until && !waiter->request.continues;
+                     });
       }
     }
     for (const std::shared_ptr<Waiter>& waiter : hopeless) Forget(waiter);
@@ -212,7 +220,7 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
     ++turn;
     Forget(next);
     QueueOf(next->request.lane).last = next->request.caller;
-    if (PausedUntil(next->request.lane) > now) {
+    if (PausedUntil(next->request.lane) > now && !next->request.continues) {
       next->is_probe = true;
       probing = true;
       next_probe = now + kProbeEvery;
@@ -226,8 +234,8 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
     std::shared_ptr<Waiter> chosen;
     for (std::size_t index = 0; index < kLanes; ++index) {
       const auto lane = static_cast<Lane>(index);
-      if (PausedUntil(lane) > now && !MayProbe(lane, now)) continue;
-      std::shared_ptr<Waiter> first = FirstOf(lanes[index], over_half);
+      const bool is_paused = PausedUntil(lane) > now && !MayProbe(lane, now);
+      std::shared_ptr<Waiter> first = FirstOf(lanes[index], over_half, is_paused);
       if (first == nullptr) continue;
       if (chosen == nullptr || (fair && first->since < chosen->since)) chosen = std::move(first);
       if (!fair) break;
@@ -235,15 +243,16 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
     return chosen;
   }
 
-  // The oldest of the next caller in turn that has a share left; nullptr if there is none.
-  std::shared_ptr<Waiter> FirstOf(const Queue& queue, bool over_half) const {
+  // The oldest of the next caller in turn that has a share left; nullptr if there is none. `is_paused`: of those that
+  // continue.
+  std::shared_ptr<Waiter> FirstOf(const Queue& queue, bool over_half, bool is_paused) const {
     auto at = queue.by_caller.upper_bound(queue.last);
     for (std::size_t i = 0; i < queue.by_caller.size(); ++i, ++at) {
       if (at == queue.by_caller.end()) at = queue.by_caller.begin();
       if (!over_half && !at->first.empty() && Held(of_caller, at->first) >= std::max(most / 2, 1)) continue;
       const auto& waiters = at->second;
-      const auto found = std::find_if(waiters.begin(), waiters.end(), [this](const std::shared_ptr<Waiter>& waiter) {
-        return HasShare(waiter->request);
+      const auto found = std::find_if(waiters.begin(), waiters.end(), [&](const std::shared_ptr<Waiter>& waiter) {
+        return HasShare(waiter->request) && (!is_paused || waiter->request.continues);
       });
       if (found != waiters.end()) return *found;
     }
@@ -311,8 +320,10 @@ Slots::Slot& Slots::Slot::operator=(Slot&& other) noexcept {
   return *this;
 }
 
-Slots::Slot::~Slot() {
-  if (state_ != nullptr) state_->Leave(request_, is_probe_);
+Slots::Slot::~Slot() { Release(); }
+
+void Slots::Slot::Release() {
+  if (const std::shared_ptr<State> state = std::move(state_)) state->Leave(request_, is_probe_);
 }
 
 Slots::Slots(Executor& executor, Clock& clock, Metrics& metrics, int most)
@@ -330,12 +341,6 @@ Task<absl::StatusOr<Slots::Slot>> Slots::Acquire(CallContext call, SlotRequest r
   const absl::Status entered = co_await later;
   if (!entered.ok()) co_return entered;
   co_return Slot(state, waiter->request, waiter->is_probe);
-}
-
-Task<absl::StatusOr<Slots::Slot>> Slots::Acquire(CallContext call, Lane lane) {
-  SlotRequest request;
-  request.lane = lane;
-  return Acquire(std::move(call), std::move(request));
 }
 
 void Slots::Pause(Lane lane, BootTime until) { state_->Pause({lane}, until); }

@@ -10,6 +10,7 @@
 #include "server/base/clock.h"
 #include "server/base/executor.h"
 #include "server/base/task.h"
+#include "server/domain/target.h"
 #include "server/telemetry/metrics.h"
 
 namespace tokenbroker {
@@ -22,21 +23,29 @@ enum class Lane { kRevoke, kResolve, kCreate, kLook };
 // For whom a slot is, and what the request is about. An empty text is nobody's and nothing's: no share bounds it.
 struct SlotRequest {
   Lane lane = Lane::kLook;
-  std::string caller;
-  std::string target;
+  std::string caller;  // By name: the token's owner, or the one that asks for a token.
+  std::string target;  // See SlotTarget.
+  // It goes on with what an earlier request has begun and GitLab has carried out: no pause holds it up.
+  bool continues = false;
 };
+
+// The target's name in a SlotRequest: "project:7"; "project:acme/payments" while only the path is known.
+std::string SlotTarget(const ResolvedTarget& target);
+std::string SlotTarget(const Target& target);
 
 // Thread-safe.
 class Slots {
  public:
   struct State;
 
-  // Gives its place back when destroyed. Move-only.
+  // Gives its permit back when released or destroyed. Move-only.
   class [[nodiscard]] Slot {
    public:
     Slot(Slot&&) noexcept = default;
     Slot& operator=(Slot&& other) noexcept;
     ~Slot();
+    // The request has its response: what follows needs no permit.
+    void Release();
 
    private:
     friend class Slots;
@@ -59,8 +68,6 @@ class Slots {
   // UPSTREAM_RATE_LIMITED with RetryAfter, if a pause of the lane would outlast the deadline; UNAVAILABLE, reason
   // UPSTREAM_BUSY, if too many wait.
   Task<absl::StatusOr<Slot>> Acquire(CallContext call, SlotRequest request);
-  // The same for nobody, about nothing.
-  Task<absl::StatusOr<Slot>> Acquire(CallContext call, Lane lane);
 
   // No call of `lane` is let through before `until`: GitLab answered 429 to such a request, or its RateLimit headers
   // say that nothing is left. kRevoke alone probes: after each minute of a pause one call is let through, unless the

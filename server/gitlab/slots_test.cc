@@ -261,11 +261,39 @@ TEST_F(SlotsTest, ARevocationProbesThroughAPauseOnceAMinute) {
   EXPECT_TRUE(Holds("create"));
 }
 
+TEST_F(SlotsTest, APauseHoldsUpNothingThatContinues) {
+  Make(1);
+  SlotRequest continues = {Lane::kRevoke, "a", "project:7"};
+  continues.continues = true;
+  AskFor("first", continues);
+  AskFor("delete", {Lane::kRevoke, "a", "project:7"});
+  AskFor("list", continues, Within(seconds(10)));
+  slots_->PauseAll(loop_.Boot() + seconds(120));
+  loop_.RunUntilIdle();
+  EXPECT_TRUE(failed_.empty());
+  Return("first");
+  EXPECT_TRUE(Holds("list"));
+  Return("list");
+  EXPECT_FALSE(Holds("delete"));
+  AskFor("another", continues);
+  EXPECT_TRUE(Holds("another"));
+  Return("another");
+  loop_.Advance(seconds(60));
+  EXPECT_TRUE(Holds("delete"));
+}
+
+TEST_F(SlotsTest, NamesATargetByItsIdOrElseByItsPath) {
+  EXPECT_EQ(SlotTarget(ResolvedTarget{"main", TargetKind::kProject, 7, "acme/payments"}), "project:7");
+  EXPECT_EQ(SlotTarget(Target{"main", TargetKind::kProject, "7"}), "project:7");
+  EXPECT_EQ(SlotTarget(Target{"main", TargetKind::kProject, "Acme/Payments"}), "project:acme/payments");
+  EXPECT_EQ(SlotTarget(Target{"main", TargetKind::kUser, "demo"}), "user:demo");
+}
+
 TEST_F(SlotsTest, TooManyWaitersAreSentAway) {
   Make(1);
   Ask("held");
   for (int i = 0; i < 10'000; ++i) {
-    scope_.Spawn<Result>(slots_->Acquire(Within(seconds(5)), Lane::kLook), [](Result) {});
+    scope_.Spawn<Result>(slots_->Acquire(Within(seconds(5)), {Lane::kLook, "", ""}), [](Result) {});
   }
   loop_.RunUntilIdle();
   Ask("another lane");

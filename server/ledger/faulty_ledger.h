@@ -3,6 +3,7 @@
 // after it was, as with a COMMIT whose answer is lost. Reads always work.
 
 #include <atomic>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,6 +25,8 @@ class FaultyLedger final : public Ledger {
     clock_ = &clock;
     begin_takes_ = takes;
   }
+  // Called before each Activate, while nothing of it is written yet.
+  void set_before_activate(std::function<void()> act) { before_activate_ = std::move(act); }
   // Pages of the audit that were asked for so far.
   int audit_pages() const { return audit_pages_; }
   int gets() const { return gets_; }
@@ -33,6 +36,7 @@ class FaultyLedger final : public Ledger {
     return Slow(Spoil(fault_ == Fault::kBefore, real_.Begin(std::move(spec))));
   }
   Task<absl::StatusOr<Token>> Activate(TokenId id, MadeUpstream made, WallTime expire_time) override {
+    if (before_activate_) before_activate_();
     return Spoil(fault_ == Fault::kBefore, real_.Activate(std::move(id), std::move(made), expire_time));
   }
   Task<absl::Status> Abandon(TokenId id, std::string why) override {
@@ -156,6 +160,7 @@ class FaultyLedger final : public Ledger {
   Fault fault_ = Fault::kNone;
   Clock* clock_ = nullptr;
   Duration begin_takes_{0};
+  std::function<void()> before_activate_;
 };
 
 }  // namespace tokenbroker

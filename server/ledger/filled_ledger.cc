@@ -48,11 +48,12 @@ TokenRecord MakeRecord(const LedgerFilling& filling, const std::string& broker, 
   token.id = MakeSortableId(token.create_time, random);
   token.owner = filling.owner;
   token.display_name = "nightly export";
-  token.target = {"main", TargetKind::kUser, 42, "demo-user"};
+  const int user = 42 + i % filling.users;
+  token.target = {"main", TargetKind::kUser, user, user == 42 ? "demo-user" : "user-" + std::to_string(user)};
   token.scopes = {"read_user", "read_repository"};
   token.labels = {{"team", "payments"}};
   token.upstream_id = FilledUpstreamId(i);
-  token.upstream_user_id = 42;
+  token.upstream_user_id = user;
   token.upstream_name = UpstreamNameOf(token.display_name, broker, token.id);
   record.give_up_time = token.create_time + kGiveUpAfter;
   if (i % filling.active_every == 0) {

@@ -18,13 +18,15 @@ struct LedgerFilling {
   WallTime now;
   // From `now` until the ACTIVE token number i (from 0) expires.
   std::function<Duration(int i)> active_for = [](int) { return hours(12); };
+  // Token number i is one of user 42 + i modulo `users`.
+  int users = 1;
 };
 
 // GitLab's id of token number i.
 std::int64_t FilledUpstreamId(int i);
 
-// Writes the SQLite file at `path`, which is missing as yet: tokens of user 42 at the instance "main". About 20 s for a
-// million.
+// Writes the SQLite file at `path`, which is missing as yet: tokens of users from 42 on at the instance "main". About
+// 20 s for a million.
 absl::Status WriteFilledLedger(const std::string& path, const std::string& broker, const LedgerFilling& filling);
 
 }  // namespace tokenbroker

@@ -25,6 +25,8 @@ constexpr double kAllWithin = 60;
 constexpr double kMemoryTargetMb = 250;
 // A connection takes at most 1,000 calls at a time.
 constexpr int kCallsOnAConnection = 500;
+// One target may have a quarter of the permits.
+constexpr int kProjects = 8;
 
 // Where the simulator listens, by the line that it prints.
 sockaddr_in AddressIn(const std::string& line) {
@@ -36,6 +38,17 @@ sockaddr_in AddressIn(const std::string& line) {
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   address.sin_port = htons(static_cast<std::uint16_t>(std::stoi(line.substr(at + kBefore.size()))));
   return address;
+}
+
+std::vector<std::string> AddProjects(gitlab_sim::GitLabSim& gitlab) {
+  std::vector<std::string> paths;
+  for (int i = 0; i < kProjects; ++i) {
+    gitlab_sim::ProjectSeed project;
+    project.full_path = "acme/burst-" + std::to_string(i);
+    gitlab.AddProject(project);
+    paths.push_back(project.full_path);
+  }
+  return paths;
 }
 
 }  // namespace
@@ -53,11 +66,14 @@ std::vector<Row> BurstRows(int creates, std::chrono::milliseconds gitlab_takes) 
   const double threads_before = ProcessFigure(broker, "Threads");
 
   RpcLoad load(served.peer(), std::max(1, creates / kCallsOnAConnection));
-  const v1::CreateTokenRequest request = served.CreateRequest();
+  std::vector<v1::CreateTokenRequest> requests;
+  for (const std::string& project : AddProjects(served.house().gitlab())) {
+    requests.push_back(served.CreateRequest(project));
+  }
   std::atomic<int> ended = 0;
   const Clock::time_point began = Clock::now();
   for (int i = 0; i < creates; ++i) {
-    load.Create(request, [&ended](const std::string& error) {
+    load.Create(requests[static_cast<std::size_t>(i % kProjects)], [&ended](const std::string& error) {
       if (!error.empty()) Fail(error);
       ++ended;
     });

@@ -55,6 +55,12 @@ v1::CreateTokenRequest Served::CreateRequest() const {
   return request;
 }
 
+v1::CreateTokenRequest Served::CreateRequest(const std::string& project) const {
+  v1::CreateTokenRequest request;
+  *request.mutable_token() = ProjectTokenSpec(project, std::chrono::hours(8));
+  return request;
+}
+
 void Served::WarmUp() {
   RpcLoad load(peer());
   const v1::CreateTokenRequest request = CreateRequest();

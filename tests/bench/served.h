@@ -25,6 +25,8 @@ class Served {
 
   // Creates a token for the user `demo-user`.
   v1::CreateTokenRequest CreateRequest() const;
+  // The same for a project, by its full path.
+  v1::CreateTokenRequest CreateRequest(const std::string& project) const;
   // Creates some, so that connections are open, threads started and the target known.
   void WarmUp();
 
