@@ -11,6 +11,7 @@
 #include "server/broker/steady_clock.h"
 #include "server/broker/targets.h"
 #include "server/broker/undertaker.h"
+#include "server/gitlab/observed_gitlab.h"
 #include "server/telemetry/line_budget.h"
 
 namespace tokenbroker {
@@ -21,8 +22,9 @@ inline constexpr int kMaxDecisionLines = 20;
 
 struct Core {
   Core(BrokerParts the_parts, BrokerOptions the_options)
-      : steady_clock(the_parts.clock, the_parts.ledger),
-        parts(With(the_parts, &steady_clock)),
+      : gitlab(the_parts.gitlab, the_parts.slots, the_parts.clock, the_parts.log),
+        steady_clock(the_parts.clock, the_parts.ledger),
+        parts(With(the_parts, gitlab, &steady_clock)),
         options(std::move(the_options)),
         scope(parts.executor),
         targets(parts.executor, parts.clock, parts.gitlab, parts.slots, options.facts_max_age),
@@ -33,6 +35,7 @@ struct Core {
         pages(parts.random),
         stop(parts.executor) {}
 
+  ObservedGitLab gitlab;  // In `parts`, too.
   SteadyClock steady_clock;
   BrokerParts parts;
   BrokerOptions options;
@@ -48,9 +51,9 @@ struct Core {
   Event stop;  // Set by a drain: the jobs end.
 
  private:
-  static BrokerParts With(BrokerParts parts, SteadyClock* steady_clock) {
-    parts.steady_clock = steady_clock;
-    return parts;
+  static BrokerParts With(const BrokerParts& parts, GitLab& gitlab, SteadyClock* steady_clock) {
+    return {parts.executor, parts.clock,    parts.random,  parts.ledger, gitlab,
+            parts.slots,    parts.policies, parts.metrics, parts.log,    steady_clock};
   }
 };
 

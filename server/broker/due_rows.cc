@@ -30,7 +30,8 @@ void DueRows::Add(TokenRecord record) {
   waiting_.emplace(id, Waiting{std::move(record), next_number_++});
 }
 
-std::optional<TokenRecord> DueRows::Start(WallTime now) {
+std::optional<TokenRecord> DueRows::Start(WallTime now,
+                                          const std::function<bool(const std::string& target)>& is_held_back) {
   if (is_full()) return std::nullopt;
   auto first = queues_.end();
   for (auto queue = queues_.begin(); queue != queues_.end();) {
@@ -40,8 +41,9 @@ std::optional<TokenRecord> DueRows::Start(WallTime now) {
       queue = queues_.erase(queue);
       continue;
     }
-    const bool has_share =
-        CountOf(of_caller_, caller) < kMaxInFlightOfCaller && CountOf(of_target_, target) < kMaxInFlightOfTarget;
+    const int of_target = CountOf(of_target_, target);
+    const bool has_share = CountOf(of_caller_, caller) < kMaxInFlightOfCaller && of_target < kMaxInFlightOfTarget &&
+                           (of_target == 0 || !is_held_back(target));
     const auto number = [this](const auto& of) { return waiting_.at(of->second.front()).number; };
     if (has_share && (first == queues_.end() || number(queue) < number(first))) first = queue;
     ++queue;

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -31,7 +32,8 @@ class DueRows {
 
   // The row that waits longest of those that may be started; it is in flight from now on. Forgets rows whose claim has
   // ended by `now`, the ledger's time: they are claimed again. std::nullopt if none may be started.
-  std::optional<TokenRecord> Start(WallTime now);
+  // Of a target that is held back (see Slots::IsHeldBack) one row is in flight at a time, as the probe.
+  std::optional<TokenRecord> Start(WallTime now, const std::function<bool(const std::string& target)>& is_held_back);
 
   // A row that was started has been processed.
   void Finish(const TokenId& id);

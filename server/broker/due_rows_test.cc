@@ -20,7 +20,8 @@ class DueRowsTest : public testing::Test {
     Add(id, caller, project, now_ + seconds(30));
   }
   std::string Start() {
-    const std::optional<TokenRecord> record = rows_.Start(now_);
+    const std::optional<TokenRecord> record =
+        rows_.Start(now_, [this](const std::string& target) { return held_back_ == target; });
     return record.has_value() ? record->token.id : "";
   }
   int StartAll() {
@@ -30,6 +31,7 @@ class DueRowsTest : public testing::Test {
   }
 
   WallTime now_ = FromMicros(1'764'000'000'000'000);
+  std::string held_back_;
   DueRows rows_;
 };
 
@@ -51,6 +53,18 @@ TEST_F(DueRowsTest, OneTargetHasAQuarterInFlight) {
   rows_.Finish("hung0");
   EXPECT_EQ(Start(), "hung64");
   EXPECT_EQ(Start(), "");
+}
+
+TEST_F(DueRowsTest, OfATargetThatIsHeldBackOneRowIsInFlight) {
+  held_back_ = "project:7";
+  for (int i = 0; i < 10; ++i) Add("hung" + std::to_string(i), "a", 7);
+  Add("another", "a", 8);
+  EXPECT_EQ(StartAll(), 2);
+  rows_.Finish("hung0");
+  EXPECT_EQ(Start(), "hung1");
+  EXPECT_EQ(Start(), "");
+  held_back_.clear();
+  EXPECT_EQ(StartAll(), 8);
 }
 
 TEST_F(DueRowsTest, OneCallerHasAHalfInFlight) {

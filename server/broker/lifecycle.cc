@@ -143,7 +143,10 @@ Task<void> Lifecycle::Pause(Event stop) {
 
 void Lifecycle::StartRows() {
   if (stop_.is_set()) return;
-  while (std::optional<TokenRecord> record = rows_.Start(parts_.ledger.Now())) scope_.Spawn(Work(*std::move(record)));
+  const auto is_held_back = [this](const std::string& target) { return parts_.slots.IsHeldBack(target); };
+  while (std::optional<TokenRecord> record = rows_.Start(parts_.ledger.Now(), is_held_back)) {
+    scope_.Spawn(Work(*std::move(record)));
+  }
 }
 
 Task<void> Lifecycle::Work(TokenRecord record) {

@@ -66,9 +66,7 @@ Task<absl::StatusOr<TargetFacts>> Targets::Ask(CallContext call, std::string cal
       cached != cache_.end() && cached->second.facts.ok() && clock_.Boot() - cached->second.fetched < kKnownFor;
   const absl::Status spent = is_known ? absl::OkStatus() : Spend(caller);
   if (!spent.ok()) co_return spent;
-  // Where the target was found before, its requests share the permits of its id, whatever the name.
-  std::string about = is_known ? SlotTarget(cached->second.facts->target) : SlotTarget(target);
-  SlotRequest request = {Lane::kResolve, std::move(caller), std::move(about)};
+  SlotRequest request = {Lane::kResolve, std::move(caller), SlotTarget(target)};
   const absl::StatusOr<Slots::Slot> permit = co_await slots_.Acquire(call, std::move(request));
   if (!permit.ok()) co_return permit.status();
   absl::StatusOr<TargetFacts> facts = co_await gitlab_.Resolve(call, std::move(target));

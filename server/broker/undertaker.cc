@@ -122,6 +122,8 @@ Task<absl::StatusOr<bool>> Undertaker::IsAnother(Token token) {
 Task<absl::StatusOr<Proof>> Undertaker::ProveWithoutDelete(Token token, absl::Status why) {
   // A dead issuer or a GitLab that asks for a pause would answer nothing else to the next question.
   if (absl::IsResourceExhausted(why) || ReasonOf(why) == "ISSUER_DEAD") co_return why;
+  // Nor does a GitLab that did not respond.
+  if (IsUnreachable(why) && parts_.slots.IsHeldBack(SlotTarget(token.target))) co_return why;
   const absl::StatusOr<std::optional<UpstreamToken>> seen = co_await Read(token, !IsUnreachable(why));
   if (!seen.ok()) co_return why;
   if (seen->has_value()) {

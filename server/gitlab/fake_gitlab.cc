@@ -112,6 +112,7 @@ FakeGitLab::End FakeGitLab::NextEnd() {
 }
 
 void FakeGitLab::CatchUp() {
+  ++requests_;
   for (auto it = late_.begin(); it != late_.end();) {
     if (it->first > clock_.Boot()) {
       ++it;
@@ -269,6 +270,7 @@ Task<absl::StatusOr<std::vector<UpstreamToken>>> FakeGitLab::ListTokens(CallCont
 }
 
 Task<absl::StatusOr<TargetFacts>> FakeGitLab::Resolve(CallContext call, Target target) {
+  ++requests_;
   ++resolves_;
   ++reads_;
   if (down_) co_return Unavailable();

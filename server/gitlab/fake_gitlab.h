@@ -108,6 +108,7 @@ class FakeGitLab final : public GitLab {
 
   std::vector<UpstreamToken> live() const;
   const UpstreamToken& token(std::int64_t id) const { return tokens_.at(id); }
+  int requests() const { return requests_; }  // Of every kind, with or without a response; not CheckIssuer's.
   int posts() const { return posts_; }
   int deletes() const { return deletes_; }
   int resolves() const { return resolves_; }
@@ -141,7 +142,7 @@ class FakeGitLab final : public GitLab {
   UpstreamToken Make(const MintSpec& spec, WallTime created_at);
   // Whether a replica that is so far behind has the token.
   bool IsBehind(Duration lag, std::int64_t token_id) const;
-  // Carries out what was to happen late and is due.
+  // A request arrives: counts it, and carries out what was to happen late and is due.
   void CatchUp();
 
   Clock& clock_;
@@ -178,6 +179,7 @@ class FakeGitLab final : public GitLab {
   std::map<std::int64_t, BootTime> made_;               // Of those that were made since the test began.
   std::vector<std::pair<BootTime, MintSpec>> late_;
   std::vector<MintSpec> specs_;
+  int requests_ = 0;
   int posts_ = 0;
   int deletes_ = 0;
   int resolves_ = 0;

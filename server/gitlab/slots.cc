@@ -10,7 +10,6 @@
 #include <utility>
 #include <vector>
 
-#include "server/base/error.h"
 #include "server/base/later.h"
 
 namespace tokenbroker {
@@ -24,30 +23,10 @@ constexpr std::size_t kCallerWaitingMax = kWaitingMax / 4;
 constexpr int kFairEvery = 8;
 constexpr Duration kProbeEvery = seconds(60);
 
-absl::Status Busy() {
-  return Error(absl::StatusCode::kUnavailable, "UPSTREAM_BUSY", "too many calls wait for GitLab; nothing was sent")
-      .RetryAfter(seconds(1));
-}
-
-absl::Status Paused(Duration left) {
-  return Error(absl::StatusCode::kResourceExhausted, "UPSTREAM_RATE_LIMITED",
-               "GitLab asks for a pause that is longer than the call's deadline; nothing was sent")
-      .RetryAfter(left);
-}
-
-absl::Status TooLate() {
-  return absl::DeadlineExceededError("the deadline passed while waiting for GitLab; nothing was sent");
-}
-
-absl::Status Left() { return absl::CancelledError("the caller left while waiting for GitLab; nothing was sent"); }
+// A call waits for its response: an error now is of more use to it than a response in an hour.
+bool IsOfCall(Lane lane) { return lane == Lane::kResolve || lane == Lane::kCreate; }
 
 }  // namespace
-
-std::string SlotTarget(const ResolvedTarget& target) {
-  return std::string(NameOf(target.kind)) + ':' + std::to_string(target.id);
-}
-
-std::string SlotTarget(const Target& target) { return std::string(NameOf(target.kind)) + ':' + LowerCase(target.ref); }
 
 struct Slots::State : std::enable_shared_from_this<Slots::State> {
   struct Waiter {
@@ -87,16 +66,19 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
     if (!left.ok()) return End(std::move(lock), std::move(done), left);
     const BootTime paused = waiter->request.continues ? BootTime() : PausedUntil(waiter->request.lane);
     if (paused > now && paused >= call.deadline()) {
-      return End(std::move(lock), std::move(done), Paused(paused - now));
+      return End(std::move(lock), std::move(done), PausedError(paused - now));
     }
-    if (paused <= now && in_flight < most && waiting == 0 && HasShare(waiter->request)) {
-      Take(waiter->request);
+    const bool may_leave = MayLeave(waiter->request, now);
+    if (!may_leave && IsOfCall(waiter->request.lane))
+      return End(std::move(lock), std::move(done), HeldBack(waiter->request.target));
+    if (paused <= now && in_flight < most && waiting == 0 && HasShare(waiter->request) && may_leave) {
+      Take(waiter->request, now);
       Report();
       return End(std::move(lock), std::move(done), absl::OkStatus());
     }
     Queue& queue = QueueOf(waiter->request.lane);
     if (queue.waiting >= kWaitingMax || IsFull(queue, waiter->request.caller)) {
-      return End(std::move(lock), std::move(done), Busy());
+      return End(std::move(lock), std::move(done), BusyError());
     }
     waiter->done = std::move(done);
     waiter->since = now;
@@ -108,16 +90,25 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
     Report();
     const std::weak_ptr<State> weak = weak_from_this();
     if (call.deadline() != kNever) {
-      waiter->timer = clock.CallAt(call.deadline(), [weak, waiter] { GiveUp(weak, waiter, TooLate()); });
+      waiter->timer = clock.CallAt(call.deadline(), [weak, waiter] { GiveUp(weak, waiter, WaitedTooLongError()); });
     }
     lock.unlock();
     // May call back at once, so outside the lock; a cancellation hops through the executor, since it may come from a
     // thread that destroys what it waits for.
-    auto registration = call.OnCancel(
-        [weak, waiter, executor_ = &executor] { executor_->Post([weak, waiter] { GiveUp(weak, waiter, Left()); }); });
+    auto registration = call.OnCancel([weak, waiter, executor_ = &executor] {
+      executor_->Post([weak, waiter] { GiveUp(weak, waiter, CancelledWaitError()); });
+    });
     lock.lock();
     if (!waiter->served) waiter->registration = std::move(registration);
     Serve(std::move(lock));
+    if (!IsOfCall(waiter->request.lane)) return;
+    // If another request was the probe, a call does not wait for the next one.
+    std::unique_lock again(mutex);
+    if (waiter->served || MayLeave(waiter->request, clock.Boot())) return;
+    Forget(waiter);
+    const absl::Status why = HeldBack(waiter->request.target);
+    again.unlock();
+    waiter->End(why);
   }
 
   static void GiveUp(const std::weak_ptr<State>& weak, const std::shared_ptr<Waiter>& waiter, absl::Status why) {
@@ -172,7 +163,59 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
     for (const std::shared_ptr<Waiter>& waiter : hopeless) Forget(waiter);
     WakeInTime(now);
     lock.unlock();
-    for (const std::shared_ptr<Waiter>& waiter : hopeless) waiter->End(Paused(until - now));
+    for (const std::shared_ptr<Waiter>& waiter : hopeless) waiter->End(PausedError(until - now));
+  }
+
+  CircuitBreaker::Change RecordFailure(const std::string& target) {
+    std::unique_lock lock(mutex);
+    const BootTime now = clock.Boot();
+    const CircuitBreaker::Change change = breaker.RecordFailure(target, now);
+    if (change == CircuitBreaker::Change::kNone) return change;
+    std::vector<std::shared_ptr<Waiter>> ending;
+    for (std::size_t index = 0; index < kLanes; ++index) {
+      // Jobs wait for the end of an outage; what waits for a target that fails alone leaves its place to others.
+      if (breaker.is_open() && !IsOfCall(static_cast<Lane>(index))) continue;
+      for (const auto& [caller, waiters] : lanes[index].by_caller) {
+        std::copy_if(waiters.begin(), waiters.end(), std::back_inserter(ending),
+                     [&](const std::shared_ptr<Waiter>& waiter) {
+                       return breaker.is_open() || waiter->request.target == target;
+                     });
+      }
+    }
+    for (const std::shared_ptr<Waiter>& waiter : ending) Forget(waiter);
+    WakeInTime(now);
+    ReportBreaker();
+    const absl::Status why = HeldBack(target);
+    lock.unlock();
+    for (const std::shared_ptr<Waiter>& waiter : ending) waiter->End(why);
+    return change;
+  }
+
+  CircuitBreaker::Change RecordResponse(const std::string& target) {
+    std::unique_lock lock(mutex);
+    const CircuitBreaker::Change change = breaker.RecordResponse(target, clock.Boot());
+    if (change == CircuitBreaker::Change::kNone) return change;
+    ReportBreaker();
+    Serve(std::move(lock));
+    return change;
+  }
+
+  absl::Status HeldBack(const std::string& target) const {
+    return HeldBackError(breaker.NextFor(target) - clock.Boot());
+  }
+
+  // Whether the circuit breaker lets a request leave. What it probes for does not take the permits of all others.
+  bool MayLeave(const SlotRequest& request, BootTime now) const {
+    if (!breaker.MayLeave(request.target, now)) return false;
+    if (breaker.is_open()) return in_flight < std::max(most / 2, 1);
+    if (!breaker.IsTargetOpen(request.target)) return true;
+    int held = 0;
+    for (const auto& [target, next] : breaker.open_targets()) held += Held(of_target, target);
+    return held < std::max(most / 4, 1);
+  }
+
+  void ReportBreaker() {
+    metrics.SetUpstreamCircuit(breaker.is_open(), static_cast<int>(breaker.open_targets().size()));
   }
 
   BootTime PausedUntil(Lane lane) const { return paused_until[static_cast<std::size_t>(lane)]; }
@@ -186,6 +229,7 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
       if (until > now) next = std::min(next, until);
     }
     if (PausedUntil(Lane::kRevoke) > now && !probing && next_probe > now) next = std::min(next, next_probe);
+    if (waiting > 0) next = std::min(next, breaker.NextProbe(now));
     if (next == wake_time) return;
     wake_time = next;
     if (next == kNever) return;
@@ -201,7 +245,7 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
     while (in_flight < most && waiting > 0) {
       std::shared_ptr<Waiter> next = TakeNext(now);
       if (next == nullptr) break;
-      Take(next->request);
+      Take(next->request, now);
       served.push_back(std::move(next));
     }
     WakeInTime(now);
@@ -230,12 +274,13 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
 
   // By lane; at every eighth turn, who waited longest.
   std::shared_ptr<Waiter> Choose(BootTime now, bool over_half) {
-    const bool fair = (turn + 1) % kFairEvery == 0;
+    // The first to be tried after an outage is a revocation.
+    const bool fair = (turn + 1) % kFairEvery == 0 && !breaker.is_open();
     std::shared_ptr<Waiter> chosen;
     for (std::size_t index = 0; index < kLanes; ++index) {
       const auto lane = static_cast<Lane>(index);
       const bool is_paused = PausedUntil(lane) > now && !MayProbe(lane, now);
-      std::shared_ptr<Waiter> first = FirstOf(lanes[index], over_half, is_paused);
+      std::shared_ptr<Waiter> first = FirstOf(lanes[index], over_half, is_paused, now);
       if (first == nullptr) continue;
       if (chosen == nullptr || (fair && first->since < chosen->since)) chosen = std::move(first);
       if (!fair) break;
@@ -245,14 +290,14 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
 
   // The oldest of the next caller in turn that has a share left; nullptr if there is none. `is_paused`: of those that
   // continue.
-  std::shared_ptr<Waiter> FirstOf(const Queue& queue, bool over_half, bool is_paused) const {
+  std::shared_ptr<Waiter> FirstOf(const Queue& queue, bool over_half, bool is_paused, BootTime now) const {
     auto at = queue.by_caller.upper_bound(queue.last);
     for (std::size_t i = 0; i < queue.by_caller.size(); ++i, ++at) {
       if (at == queue.by_caller.end()) at = queue.by_caller.begin();
       if (!over_half && !at->first.empty() && Held(of_caller, at->first) >= std::max(most / 2, 1)) continue;
       const auto& waiters = at->second;
       const auto found = std::find_if(waiters.begin(), waiters.end(), [&](const std::shared_ptr<Waiter>& waiter) {
-        return HasShare(waiter->request) && (!is_paused || waiter->request.continues);
+        return HasShare(waiter->request) && MayLeave(waiter->request, now) && (!is_paused || waiter->request.continues);
       });
       if (found != waiters.end()) return *found;
     }
@@ -269,8 +314,9 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
     return !caller.empty() && found != queue.by_caller.end() && found->second.size() >= kCallerWaitingMax;
   }
 
-  void Take(const SlotRequest& request) {
+  void Take(const SlotRequest& request, BootTime now) {
     ++in_flight;
+    breaker.RecordSent(request.target, now);
     if (!request.target.empty()) ++of_target[request.target];
     if (!request.caller.empty()) ++of_caller[request.caller];
   }
@@ -302,6 +348,7 @@ struct Slots::State : std::enable_shared_from_this<Slots::State> {
   std::array<Queue, kLanes> lanes;
   std::map<std::string, int> of_target;  // Slots that are held.
   std::map<std::string, int> of_caller;
+  CircuitBreaker breaker;
   std::unique_ptr<Clock::Timer> wake;
   BootTime wake_time = kNever;  // Of `wake`.
   std::array<BootTime, kLanes> paused_until{};
@@ -341,6 +388,15 @@ Task<absl::StatusOr<Slots::Slot>> Slots::Acquire(CallContext call, SlotRequest r
   const absl::Status entered = co_await later;
   if (!entered.ok()) co_return entered;
   co_return Slot(state, waiter->request, waiter->is_probe);
+}
+
+CircuitBreaker::Change Slots::RecordResponse(const std::string& target) { return state_->RecordResponse(target); }
+
+CircuitBreaker::Change Slots::RecordFailure(const std::string& target) { return state_->RecordFailure(target); }
+
+bool Slots::IsHeldBack(const std::string& target) const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->breaker.is_open() || state_->breaker.IsTargetOpen(target);
 }
 
 void Slots::Pause(Lane lane, BootTime until) { state_->Pause({lane}, until); }

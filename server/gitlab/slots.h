@@ -10,28 +10,11 @@
 #include "server/base/clock.h"
 #include "server/base/executor.h"
 #include "server/base/task.h"
-#include "server/domain/target.h"
+#include "server/gitlab/circuit_breaker.h"
+#include "server/gitlab/slot_request.h"
 #include "server/telemetry/metrics.h"
 
 namespace tokenbroker {
-
-// In the order in which they are served when slots are short: what ends power first, then what callers wait for (a
-// look-up before the create that needs it), then what can wait.
-// A pause of kRevoke lets one request through each minute, one at a time: see Slots::Pause.
-enum class Lane { kRevoke, kResolve, kCreate, kLook };
-
-// For whom a slot is, and what the request is about. An empty text is nobody's and nothing's: no share bounds it.
-struct SlotRequest {
-  Lane lane = Lane::kLook;
-  std::string caller;  // By name: the token's owner, or the one that asks for a token.
-  std::string target;  // See SlotTarget.
-  // It goes on with what an earlier request has begun and GitLab has carried out: no pause holds it up.
-  bool continues = false;
-};
-
-// The target's name in a SlotRequest: "project:7"; "project:acme/payments" while only the path is known.
-std::string SlotTarget(const ResolvedTarget& target);
-std::string SlotTarget(const Target& target);
 
 // Thread-safe.
 class Slots {
@@ -63,11 +46,21 @@ class Slots {
   Slots(Executor& executor, Clock& clock, Metrics& metrics, int most);
   ~Slots();
 
+  // While GitLab does not respond (see CircuitBreaker) one request a second leaves, in the order of the lanes; kRevoke
+  // and kLook wait, kResolve and kCreate, which calls wait for, fail at once: UNAVAILABLE, reason UPSTREAM_UNAVAILABLE
+  // with RetryAfter. The same holds for one target that does not respond.
+  //
   // Waits for a slot: callers in turn inside a lane, lanes in their order, though a lane that waits gets every eighth
   // slot at the least. Ends early by the call's deadline or cancellation. RESOURCE_EXHAUSTED, reason
   // UPSTREAM_RATE_LIMITED with RetryAfter, if a pause of the lane would outlast the deadline; UNAVAILABLE, reason
   // UPSTREAM_BUSY, if too many wait.
   Task<absl::StatusOr<Slot>> Acquire(CallContext call, SlotRequest request);
+
+  // How a request to GitLab about `target` (see SlotTarget; empty: none) ended: it had a response of GitLab's, or none.
+  CircuitBreaker::Change RecordResponse(const std::string& target);
+  CircuitBreaker::Change RecordFailure(const std::string& target);
+  // True while requests about `target` are held back, since GitLab or the target does not respond.
+  bool IsHeldBack(const std::string& target) const;
 
   // No call of `lane` is let through before `until`: GitLab answered 429 to such a request, or its RateLimit headers
   // say that nothing is left. kRevoke alone probes: after each minute of a pause one call is let through, unless the

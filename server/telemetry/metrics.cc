@@ -118,6 +118,14 @@ struct Metrics::Families {
       GaugeFamily("tokenbroker_upstream_in_flight", "Operations that hold a slot for GitLab now.").Add({});
   Gauge& upstream_waiting =
       GaugeFamily("tokenbroker_upstream_waiting", "Operations that wait for a slot for GitLab now.").Add({});
+  Gauge& upstream_circuit_open =
+      GaugeFamily("tokenbroker_upstream_circuit_open",
+                  "1 while GitLab does not respond and is sent one request a second, else 0.")
+          .Add({});
+  Gauge& upstream_failing_targets =
+      GaugeFamily("tokenbroker_upstream_failing_targets",
+                  "Targets whose requests are held back, since they have no response though GitLab responds.")
+          .Add({});
   Gauge& upstream_skew = GaugeFamily("tokenbroker_upstream_skew_seconds", "GitLab's clock minus the broker's.").Add({});
   Gauge& issuer_alive =
       GaugeFamily("tokenbroker_issuer_alive", "1 while the issuer's credential is not known to be dead.").Add({});
@@ -296,6 +304,10 @@ void Metrics::SetTokens(std::string_view state, std::int64_t count) {
   families_->tokens.Add({{"state", Known(kStates, state)}}).Set(static_cast<double>(count));
 }
 
+void Metrics::SetUpstreamCircuit(bool is_open, int failing_targets) {
+  families_->upstream_circuit_open.Set(is_open ? 1 : 0);
+  families_->upstream_failing_targets.Set(failing_targets);
+}
 void Metrics::SetParked(std::int64_t count) { families_->tokens_parked.Set(static_cast<double>(count)); }
 
 void Metrics::RevocationProved(Duration lag) { families_->revocation_lag.Observe(Seconds(lag)); }

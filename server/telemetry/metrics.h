@@ -44,6 +44,8 @@ class Metrics {
   void Decided(bool allowed, std::string_view reason);
   // tokenbroker_audit_mode_decisions_total{would_have}: allowed, denied
   void WouldHaveDecided(bool allowed);
+  // tokenbroker_upstream_circuit_open, tokenbroker_upstream_failing_targets
+  void SetUpstreamCircuit(bool is_open, int failing_targets);
   // tokenbroker_tokens{state}, tokenbroker_tokens_parked
   void SetTokens(std::string_view state, std::int64_t count);
   void SetParked(std::int64_t count);
