@@ -14,8 +14,8 @@
 #include "server/identity/authenticator.h"
 #include "server/identity/bearer.h"
 #include "server/rpc/call_places.h"
-#include "server/telemetry/line_budget.h"
 #include "server/rpc/unary.h"
+#include "server/telemetry/line_budget.h"
 
 namespace google::protobuf {
 class Message;

@@ -12,9 +12,9 @@
 #include "server/rpc/admin_service.h"
 #include "server/rpc/connection_door.h"
 #include "server/rpc/handshake_monitor.h"
-#include "server/telemetry/line_budget.h"
 #include "server/rpc/server_tls.h"
 #include "server/rpc/token_service.h"
+#include "server/telemetry/line_budget.h"
 
 namespace tokenbroker {
 namespace {
