@@ -30,7 +30,7 @@ struct Core {
         targets(parts.executor, parts.clock, parts.gitlab, parts.slots, options.facts_max_age),
         issuer(parts),
         undertaker(parts, options.name, options.settle),
-        lifecycle(parts, options.name, scope, undertaker),
+        lifecycle(parts, options.name, options.settle, scope, undertaker),
         reconciler(parts, options, issuer, lifecycle),
         pages(parts.random),
         stop(parts.executor) {}

@@ -197,6 +197,14 @@ Task<void> Lifecycle::Look(TokenRecord record) {
       for (std::size_t i = 0; i < found.size(); ++i) parts_.metrics.LateOrphan();
     }
   }
+  // By a clock that was just set the row may be younger than it seems: what a POST that is still under way makes must
+  // not be missed by the sweep that closes it.
+  const Duration left = parts_.steady_clock->LeftOf(settle_);
+  if (record.pending && found.empty() && left > Duration(0) && LookMayClose(token.create_time, settle_, began)) {
+    (void)co_await parts_.ledger.RecordAttempt(token.id, parts_.ledger.Now() + left, /*parked=*/false,
+                                               "the clock has not been steady for as long");
+    co_return;
+  }
   const absl::StatusOr<std::vector<TokenId>> rows =
       co_await parts_.ledger.RecordLook(token.id, began, std::move(found));
   if (!rows.ok()) {

@@ -19,9 +19,11 @@ namespace tokenbroker {
 // Runs on the executor alone.
 class Lifecycle {
  public:
-  Lifecycle(BrokerParts parts, std::string broker, TaskScope& scope, Undertaker& undertaker)
+  // `settle`: the age from which a sweep that finds nothing closes a row.
+  Lifecycle(BrokerParts parts, std::string broker, Duration settle, TaskScope& scope, Undertaker& undertaker)
       : parts_(parts),
         broker_(std::move(broker)),
+        settle_(settle),
         scope_(scope),
         undertaker_(undertaker),
         wake_(parts.executor),
@@ -65,6 +67,7 @@ class Lifecycle {
 
   BrokerParts parts_;
   std::string broker_;
+  const Duration settle_;
   TaskScope& scope_;
   Undertaker& undertaker_;
   Event wake_;

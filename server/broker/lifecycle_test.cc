@@ -222,6 +222,24 @@ TEST_F(LifecycleTest, ALookIsTakenUpAfterARestart) {
   EXPECT_EQ(StateOf(id), TokenState::kRevoked);
 }
 
+// The host's clock is an hour ahead after the start: the row is younger than it seems, and its POST is still under way.
+TEST_F(LifecycleTest, AStartWithAClockThatIsAheadClosesNoRowTooEarly) {
+  gitlab_.set_late_by(minutes(5));
+  gitlab_.PlanNext(FakeGitLab::End::kLate);
+  EXPECT_FALSE(Create(UserToken()).ok());
+  const TokenId id = OnlyToken().id;
+  Stop();
+  loop_.StepWall(hours(1));
+  gitlab_.set_skew(-hours(1));
+  Open();
+  StartJobs();
+  Pass(minutes(4));
+  EXPECT_EQ(StateOf(id), TokenState::kPending);
+  Pass(settle_ - minutes(4) + seconds(5));
+  EXPECT_EQ(StateOf(id), TokenState::kRevoked);
+  EXPECT_TRUE(gitlab_.live().empty());
+}
+
 TEST_F(LifecycleTest, ATokenThatExtendedItselfIsHuntedDownByItsFamily) {
   StartJobs();
   CreateRequest request = UserToken();

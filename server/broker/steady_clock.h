@@ -3,6 +3,8 @@
 // step may be followed later; what the ledger's clock says of a time before that may be wrong by as much. A duration
 // that must have passed for certain is therefore measured within one run of a steady clock.
 
+#include <algorithm>
+
 #include "server/base/clock.h"
 #include "server/broker/broker.h"
 #include "server/domain/expiry.h"
@@ -28,6 +30,12 @@ class SteadyClock {
   bool HasSettled(WallTime create_time, Duration settle) {
     Compare();
     return clock_.Boot() - since_ >= settle && NotFoundMayConfirm(create_time, settle, ledger_.Now());
+  }
+
+  // How long it takes until the ledger's clock has been steady for `time`; zero if it has.
+  Duration LeftOf(Duration time) {
+    Compare();
+    return std::max<Duration>(time - (clock_.Boot() - since_), Duration(0));
   }
 
  private:
