@@ -1,24 +1,18 @@
 #include "server/broker/reconcile.h"
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
 #include "server/base/error.h"
 #include "server/base/time_text.h"
-#include "server/broker/descendants.h"
 #include "server/broker/made_of.h"
 #include "server/broker/permits.h"
-#include "server/broker/steady_clock.h"
 #include "server/broker/upstream_clock.h"
-#include "server/domain/expiry.h"
 #include "server/domain/marker.h"
-#include "server/domain/scope.h"
 
 namespace tokenbroker {
 namespace {
 
-constexpr Duration kReadFor = seconds(30);
 constexpr Duration kFirstWalkAfter = minutes(1);
 constexpr Duration kRetryAfter = minutes(1);
 // What fails is left alone for this long, then twice as long, up to the longest.
@@ -26,37 +20,16 @@ constexpr Duration kFirstSkip = minutes(10);
 constexpr Duration kLongestSkip = hours(6);
 constexpr int kPage = 100;  // What GitLab gives at most with one call.
 constexpr int kPageMax = 10'000;
-constexpr int kRowsAtOnce = 100;
-constexpr int kTargetsAtOnce = 100;
 // New unknown tokens of a walk that get a log line each. Their number is in a metric.
 constexpr int kMostUnknownLines = 20;
 // See Ledger::RecordUnknown.
 constexpr char kInstanceList[] = "";
-
-UpstreamRef RefOf(const Token& token) { return {token.target, token.upstream_id, token.upstream_user_id}; }
-
-Target AsWritten(const ResolvedTarget& target) { return {target.instance, target.kind, std::to_string(target.id)}; }
-
-SeenToken SeenOf(const UpstreamToken& token, TokenId marked) {
-  return {MadeOf(token), std::move(marked), token.last_used_at};
-}
 
 UpstreamQuery TaggedQuery(const BrokerOptions& options) {
   UpstreamQuery query;
   query.target.instance = options.instance;
   query.search = MarkerStemOf(options.name);
   return query;
-}
-
-// What ends a walk: nothing else would be answered either, or nothing could be recorded.
-bool EndsWalk(const absl::Status& status) {
-  const std::string reason = ReasonOf(status);
-  return absl::IsCancelled(status) || absl::IsResourceExhausted(status) || reason == "ISSUER_DEAD" ||
-         reason == "LEDGER_UNAVAILABLE";
-}
-
-std::string NameOf(const ResolvedTarget& target) {
-  return std::string(NameOf(target.kind)) + ':' + std::to_string(target.id);
 }
 
 // How many calls a list of so many took beyond its first.
@@ -142,6 +115,12 @@ Task<absl::Status> Reconciler::DoWalk(std::shared_ptr<Walk> walk) {
   co_return end;
 }
 
+bool Reconciler::EndsWalk(const absl::Status& status) {
+  const std::string reason = ReasonOf(status);
+  return absl::IsCancelled(status) || absl::IsResourceExhausted(status) || reason == "ISSUER_DEAD" ||
+         reason == "LEDGER_UNAVAILABLE";
+}
+
 absl::Status Reconciler::Skip(Walk& walk, const std::string& what, const absl::Status& why) {
   if (EndsWalk(why)) return why;
   ++walk.skipped;
@@ -223,7 +202,7 @@ Task<absl::Status> Reconciler::WalkProjects(std::shared_ptr<Walk> walk) {
     if (!targets.ok()) co_return targets.status();
     for (const ResolvedTarget& target : *targets) {
       if (target.kind != TargetKind::kProject) continue;  // Only an administrator sees the others' lists.
-      const std::string what = "the list of " + NameOf(target);
+      const std::string what = "the list of " + SlotTarget(target);
       if (IsWaiting(*walk, what)) continue;
       UpstreamQuery query = TaggedQuery(options_);
       query.target = target;
@@ -242,9 +221,9 @@ Task<absl::Status> Reconciler::WalkProjects(std::shared_ptr<Walk> walk) {
       Answered(*walk, what);
       const absl::Status paid = co_await Spend(walk, MorePages(list->size()));
       if (!paid.ok()) co_return paid;
-      const absl::StatusOr<bool> taken = co_await Take(walk, NameOf(target), *std::move(list), listed);
+      const absl::StatusOr<bool> taken = co_await Take(walk, SlotTarget(target), *std::move(list), listed);
       if (!taken.ok()) co_return taken.status();
-      if (*taken) walk->lists_read.push_back(NameOf(target));
+      if (*taken) walk->lists_read.push_back(SlotTarget(target));
     }
     if (targets->size() < static_cast<std::size_t>(kTargetsAtOnce)) co_return absl::OkStatus();
     after = targets->back();
@@ -370,145 +349,6 @@ Task<absl::StatusOr<std::optional<ResolvedTarget>>> Reconciler::TargetOf(std::sh
   if (target.ok()) found = *std::move(target);
   walk->targets[user_id] = found;
   co_return found;
-}
-
-Task<absl::Status> Reconciler::CheckUnseen(std::shared_ptr<Walk> walk) {
-  int unproved = 0;  // They stay at the head of the line.
-  for (;;) {
-    const absl::StatusOr<std::vector<TokenRecord>> rows =
-        co_await parts_.ledger.ListUnseen(walk->began, unproved, kRowsAtOnce);
-    if (!rows.ok()) co_return rows.status();
-    for (const TokenRecord& row : *rows) {
-      const std::string what = "the row " + row.token.id;
-      if (IsWaiting(*walk, what)) {
-        ++unproved;
-        continue;
-      }
-      const absl::StatusOr<bool> settled = co_await CheckRow(walk, row.token);
-      if (settled.ok()) {
-        Answered(*walk, what);
-      } else {
-        const absl::Status skipped = Skip(*walk, what, settled.status());
-        if (!skipped.ok()) co_return skipped;
-      }
-      if (!settled.ok() || !*settled) ++unproved;
-    }
-    if (rows->size() < static_cast<std::size_t>(kRowsAtOnce)) break;
-  }
-  parts_.metrics.SetReconcileUnproved(unproved);
-  co_return absl::OkStatus();
-}
-
-Task<absl::StatusOr<bool>> Reconciler::CheckRow(std::shared_ptr<Walk> walk, Token token) {
-  const WallTime asked = parts_.ledger.Now();
-  const absl::StatusOr<std::optional<UpstreamToken>> seen = co_await Ask(walk, token);
-  // What the issuer may not see must not end the walk for all others.
-  if (absl::IsFailedPrecondition(seen.status())) co_return false;
-  if (!seen.ok()) co_return seen.status();
-  Proof proof = Proof::kAbsent;
-  if (!seen->has_value()) {
-    if (!parts_.steady_clock->HasSettled(token.create_time, options_.settle)) co_return false;
-    const absl::StatusOr<bool> absent = co_await IsAbsent(walk, token);
-    if (!absent.ok() || !*absent) co_return absent;
-  } else if ((*seen)->name != token.upstream_name) {
-    proof = Proof::kAnotherToken;
-  } else if ((*seen)->revoked) {
-    proof = Proof::kSeenRevoked;
-  } else if (!(*seen)->active) {
-    proof = Proof::kUpstreamMidnight;
-  } else {
-    std::vector<SeenToken> alive(1, SeenOf(**seen, token.id));
-    const absl::StatusOr<std::vector<Stranger>> noted =
-        co_await parts_.ledger.RecordSeen(options_.instance, std::move(alive), asked);
-    if (!noted.ok()) co_return noted.status();
-    co_return true;
-  }
-  const bool self_extending = AnySelfExtending(token.scopes);
-  const absl::StatusOr<bool> living = co_await HasLiveDescendant(walk, token);
-  if (!living.ok()) {
-    if (EndsWalk(living.status())) co_return living.status();
-    // Where the list cannot be made, GitLab's end closes the row all the same, unless the token extends itself.
-    if (self_extending || proof != Proof::kUpstreamMidnight) co_return living.status();
-  } else if (*living) {
-    if (self_extending) co_return false;  // Reported by the list; the row ends with its descendants at expire_time.
-    const absl::StatusOr<Token> ending =
-        co_await parts_.ledger.StartRevoking(token.id, RevokeReason::kUpstream, std::nullopt);
-    if (!ending.ok()) co_return ending.status();
-    parts_.metrics.ReconcileFound("dead");
-    parts_.log.Warn("token revoked at GitLab has a live descendant", {{"token", token.id}, {"caller", token.owner}});
-    lifecycle_.Wake();
-    co_return true;
-  }
-  const absl::StatusOr<Token> dead = co_await parts_.ledger.RecordDeath(token.id, proof);
-  if (!dead.ok()) co_return dead.status();
-  parts_.metrics.ReconcileFound("dead");
-  parts_.log.Info("token dead at GitLab", {{"token", token.id}, {"caller", token.owner}, {"proof", NameOf(proof)}});
-  co_return true;
-}
-
-Task<absl::StatusOr<bool>> Reconciler::HasLiveDescendant(std::shared_ptr<Walk> walk, Token token) {
-  const absl::Status paid = co_await Spend(std::move(walk), kDescendantRequests);
-  if (!paid.ok()) co_return paid;
-  const std::set<std::int64_t> no_others;
-  SlotRequest request = PermitFor(Lane::kLook, token);
-  const absl::StatusOr<std::vector<UpstreamToken>> live =
-      co_await ListDescendants(parts_, options_.name, options_.settle, std::move(request), std::move(token), no_others);
-  if (!live.ok()) co_return live.status();
-  co_return !live->empty();
-}
-
-Task<absl::Status> Reconciler::CheckTargets(std::shared_ptr<Walk> walk) {
-  std::optional<ResolvedTarget> after;
-  for (;;) {
-    const absl::StatusOr<std::vector<ResolvedTarget>> targets =
-        co_await parts_.ledger.ActiveTargets(after, kTargetsAtOnce);
-    if (!targets.ok()) co_return targets.status();
-    for (const ResolvedTarget& target : *targets) {
-      const std::string what = "the target " + NameOf(target);
-      if (IsWaiting(*walk, what)) {
-        KeepTarget(*walk, target);
-        continue;
-      }
-      const absl::StatusOr<Slots::Slot> permit = co_await Enter(walk, 1, "", SlotTarget(target));
-      if (!permit.ok()) co_return permit.status();
-      const CallContext call(parts_.clock.Boot() + kReadFor);
-      Target written = AsWritten(target);
-      const absl::StatusOr<TargetFacts> facts = co_await parts_.gitlab.Resolve(call, std::move(written));
-      const bool gone = absl::IsNotFound(facts.status()) || ReasonOf(facts.status()) == "TARGET_MOVED";
-      if (!facts.ok() && !gone) {
-        const absl::Status skipped = Skip(*walk, what, facts.status());
-        if (!skipped.ok()) co_return skipped;
-        KeepTarget(*walk, target);
-        continue;
-      }
-      Answered(*walk, what);
-      if (facts.ok() && walk->changed.Add(target, *facts) && !targets_->Contains(target)) {
-        parts_.log.Warn("a target of live tokens has changed", {{"target", ToText(target)},
-                                                                {"target_id", target.id},
-                                                                {"now", ToText(facts->target)},
-                                                                {"administrator", facts->is_admin},
-                                                                {"blocked", !facts->active}});
-      }
-      if (facts.ok() && facts->target.path == target.path) continue;
-      std::string path = facts.ok() ? facts->target.path : "";
-      const auto same = [&](const MovedTarget& each) { return each.target == target && each.path == path; };
-      if (std::none_of(moved_.begin(), moved_.end(), same)) {
-        parts_.log.Warn("a target has moved", {{"target", ToText(target)}, {"target_id", target.id}, {"now", path}});
-      }
-      walk->moved.push_back(MovedTarget{target, std::move(path)});
-    }
-    if (targets->size() < static_cast<std::size_t>(kTargetsAtOnce)) break;
-    after = targets->back();
-  }
-  walk->targets_are_whole = true;
-  co_return absl::OkStatus();
-}
-
-void Reconciler::KeepTarget(Walk& walk, const ResolvedTarget& target) const {
-  walk.changed.Keep(target, *targets_);
-  for (const MovedTarget& moved : moved_) {
-    if (moved.target == target) walk.moved.push_back(moved);
-  }
 }
 
 Task<absl::Status> Reconciler::Spend(std::shared_ptr<Walk> walk, int calls) {

@@ -49,6 +49,9 @@ class Reconciler {
   Task<void> CountUnknown();
 
  private:
+  static constexpr Duration kReadFor = seconds(30);
+  static constexpr int kTargetsAtOnce = 100;
+
   // What a walk has found so far.
   struct Walk {
     Walk(Event the_stop, WallTime now) : stop(std::move(the_stop)), began(now) {}
@@ -98,6 +101,8 @@ class Reconciler {
   Task<absl::StatusOr<std::optional<UpstreamToken>>> Ask(std::shared_ptr<Walk> walk, Token token);
   Task<absl::StatusOr<bool>> IsAbsent(std::shared_ptr<Walk> walk, Token token);
 
+  // What ends a walk: nothing else would have a response either, or nothing could be recorded.
+  static bool EndsWalk(const absl::Status& status);
   // OK if the walk goes on without what failed with `why`, which is counted and asked for again later; else `why`.
   absl::Status Skip(Walk& walk, const std::string& what, const absl::Status& why);
   // True if `what` failed before and is not to be asked for yet; it is counted as skipped.

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "server/base/error.h"
+#include "server/broker/made_of.h"
 #include "server/broker/permits.h"
 
 namespace tokenbroker {
@@ -46,11 +47,7 @@ Task<absl::StatusOr<TokenId>> JudgeRepeat(Core* core, CallContext call, RequestR
 
   const absl::StatusOr<Slots::Slot> permit = co_await parts.slots.Acquire(call, PermitFor(Lane::kResolve, token));
   if (!permit.ok()) co_return permit.status();
-  UpstreamRef ref;
-  ref.target = token.target;
-  ref.token_id = token.upstream_id;
-  ref.user_id = token.upstream_user_id;
-  const absl::StatusOr<std::optional<UpstreamToken>> seen = co_await parts.gitlab.GetToken(call, std::move(ref));
+  const absl::StatusOr<std::optional<UpstreamToken>> seen = co_await parts.gitlab.GetToken(call, RefOf(token));
   // What cannot be read counts as used.
   if (!seen.ok() || !seen->has_value() || (*seen)->last_used_at.has_value()) co_return Exists(token);
   co_return token.id;

@@ -8,6 +8,7 @@
 
 #include "server/base/error.h"
 #include "server/broker/descendants.h"
+#include "server/broker/made_of.h"
 #include "server/broker/permits.h"
 #include "server/broker/steady_clock.h"
 #include "server/broker/unreachable.h"
@@ -24,8 +25,6 @@ constexpr Duration kFirstInterval = seconds(1);
 constexpr Duration kLongestParkedInterval = hours(1);
 // While GitLab does not answer at all, it is asked often enough to end what is due soon after it is back.
 constexpr Duration kLongestUnreachableInterval = seconds(15);
-
-UpstreamRef RefOf(const Token& token) { return {token.target, token.upstream_id, token.upstream_user_id}; }
 
 UpstreamRef RefOf(const Token& token, const UpstreamToken& child) { return {token.target, child.id, child.user_id}; }
 
