@@ -5,6 +5,7 @@
 
 #include "server/base/error.h"
 #include "server/base/time_text.h"
+#include "server/broker/descendants.h"
 #include "server/broker/made_of.h"
 #include "server/broker/permits.h"
 #include "server/broker/upstream_clock.h"
