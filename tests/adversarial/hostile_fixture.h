@@ -149,6 +149,14 @@ class HostilePeersTest : public testing::Test {
     return slowest;
   }
 
+  // Fails if they do not become so within half a minute.
+  void UntilCreatesAreFast() {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (SlowestCreate() > std::max(3 * normal_, kLatencyFloor)) {
+      ASSERT_LT(std::chrono::steady_clock::now(), end);
+    }
+  }
+
   std::chrono::milliseconds SlowestProbe() {
     std::chrono::milliseconds slowest(0);
     for (int i = 0; i < kSamples; ++i) {
