@@ -30,7 +30,10 @@ constexpr Duration kMaxConnectionIdle = minutes(10);
 constexpr Duration kStreamsEndWithin = milliseconds(500);
 // Reception refuses calls with a quarter of it in an orderly way; what is over this may cost the connection.
 constexpr int kMetadataHardMaxBytes = 64 << 10;
-constexpr int kStreamsPerConnection = 1000;
+// A connection is mostly one caller's: more streams than its calls at a time, and some health checks, cost memory
+// alone.
+constexpr int kStreamsBesideCalls = 64;
+constexpr int kMaxStreamsPerConnection = 1000;
 constexpr Duration kConnectionGrace = seconds(60);
 constexpr Duration kWarnEvery = minutes(1);
 constexpr int kMaxHandshakeLines = 20;  // A minute, about failed handshakes.
@@ -62,7 +65,9 @@ class Server final : public RpcServer {
     SetTime(builder, GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, kConnectionGrace);
     SetTime(builder, GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, options.handshake_timeout);
     builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMetadataHardMaxBytes);
-    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsPerConnection);
+    builder.AddChannelArgument(
+        GRPC_ARG_MAX_CONCURRENT_STREAMS,
+        std::min(options.callers.max_calls_per_caller + kStreamsBesideCalls, kMaxStreamsPerConnection));
     SetTime(builder, GRPC_ARG_MAX_CONNECTION_IDLE_MS, kMaxConnectionIdle);
     SetTime(builder, GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kMinPingInterval);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);

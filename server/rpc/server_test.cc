@@ -141,7 +141,7 @@ TEST_F(RpcTest, AConnectionIsToldItsBoundsAndEndsWithItsAge) {
     };
     settings[static_cast<int>(byte(0) << 8 | byte(1))] = byte(2) << 24 | byte(3) << 16 | byte(4) << 8 | byte(5);
   }
-  EXPECT_EQ(settings[3], 1000u);      // MAX_CONCURRENT_STREAMS.
+  EXPECT_EQ(settings[3], 256u + 64);  // MAX_CONCURRENT_STREAMS.
   EXPECT_EQ(settings[6], 64u << 10);  // MAX_HEADER_LIST_SIZE.
   while (frame.has_value() && frame->type != 7) frame = peer.ReadFrame();
   EXPECT_TRUE(frame.has_value());  // GOAWAY.
