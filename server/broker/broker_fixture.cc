@@ -137,9 +137,10 @@ absl::StatusOr<Token> BrokerTest::Revoke(const TokenId& id, const std::string& c
 }
 
 void BrokerTest::Settle() {
-  // The ledger answers from threads of its own: a round trip through both of them flushes what was asked before.
+  // The ledger answers from threads of its own: a round trip through each of them flushes what was asked before.
   for (int i = 0; i < 8; ++i) {
     (void)loop_.Finish(ledger_->Count());
+    (void)loop_.Finish(ledger_->Get("none"));
     (void)loop_.Finish(ledger_->Abandon("none", ""));
   }
 }
