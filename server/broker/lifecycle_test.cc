@@ -163,7 +163,7 @@ TEST_F(LifecycleTest, ASweepThatCannotBeMadeIsTriedEachHourAndEndsWithGitLabsDat
   loop_.Advance(date - loop_.Now() - seconds(10));
   Pass(seconds(5));
   EXPECT_EQ(StateOf(token.id), TokenState::kPending);
-  Pass(hours(1) + minutes(1), minutes(1));
+  Pass(hours(1) + minutes(10), minutes(1));
   EXPECT_EQ(StateOf(token.id), TokenState::kAbandoned);
   EXPECT_EQ(loop_.Finish(ledger_->Count())->parked, 0);
   Pass(hours(24), minutes(1));
