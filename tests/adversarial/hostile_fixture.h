@@ -192,20 +192,17 @@ class HostilePeersTest : public testing::Test {
   }
 
   // While the peers hold on. The last line of the test says what was measured.
-  void ExpectABoundedCost(std::string_view peers) { EXPECT_LE(ExpectABoundedTime(peers), kMaxResidentKilobytes); }
-
-  // The same but for the memory, which it returns: the most that was resident, in kilobytes.
-  std::int64_t ExpectABoundedTime(std::string_view peers) {
+  void ExpectABoundedCost(std::string_view peers) {
     const std::chrono::milliseconds create = SlowestCreate();
     const std::chrono::milliseconds probe = SlowestProbe();
     const std::int64_t resident = PeakResidentKilobytes();
     const int lines = PeerLines();
     EXPECT_LE(create, std::max(3 * normal_, kLatencyFloor)) << "normal: " << normal_.count() << " ms";
     EXPECT_LE(probe, kMaxProbe);
+    EXPECT_LE(resident, kMaxResidentKilobytes);
     EXPECT_LE(lines, kMaxPeerLines);
     std::cout << peers << ": create " << create.count() << " ms (normal " << normal_.count() << " ms), probe "
               << probe.count() << " ms, " << (resident >> 10) << " MiB resident at most, " << lines << " log lines\n";
-    return resident;
   }
 
   House house_;

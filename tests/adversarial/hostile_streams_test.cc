@@ -65,9 +65,12 @@ TEST_F(HostileStreamsTest, StreamsThatAreResetAtOnceDelayOthersNoLongerThanTheyL
     });
     meanwhile.UntilRounds(300);
   }
+  peer.reset();
   UntilCreatesAreFast();  // What is left of them is done first.
-  ExpectABoundedTime("after streams that were reset as fast as they were opened");
-  std::cout << sent << " streams were opened and reset\n";
+  EXPECT_LE(SlowestProbe(), kMaxProbe);
+  EXPECT_LE(PeerLines(), kMaxPeerLines);
+  std::cout << sent << " streams were opened and reset: " << (PeakResidentKilobytes() >> 10)
+            << " MiB resident at most\n";
 }
 
 TEST_F(HostileStreamsTest, SettingsThatAreNeverAcknowledged) {
