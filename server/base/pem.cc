@@ -32,33 +32,33 @@ Memory View(std::string_view text) { return Memory(BIO_new_mem_buf(text.data(), 
 // A key under a passphrase is of no use; without this, OpenSSL would ask the terminal for it and wait.
 int NoPassphrase(char*, int, int, void*) { return -1; }
 
-// The label of a "-----BEGIN X-----" line, if `line` is one.
-std::optional<std::string_view> LabelOf(std::string_view line, std::string_view begin) {
+// The label of a "-----BEGIN X-----" line; empty if `line` is none.
+std::string_view LabelOf(std::string_view line, std::string_view begin) {
   constexpr std::string_view kDashes = "-----";
-  if (!line.starts_with(begin) || !line.ends_with(kDashes)) return std::nullopt;
-  if (line.size() <= begin.size() + kDashes.size()) return std::nullopt;
+  if (!line.starts_with(begin) || !line.ends_with(kDashes)) return "";
+  if (line.size() <= begin.size() + kDashes.size()) return "";
   return line.substr(begin.size(), line.size() - begin.size() - kDashes.size());
 }
 
 // Returns true if every BEGIN line is whole and has its END line, and the other way round.
 bool HasWholeBlocks(std::string_view pem) {
-  std::optional<std::string_view> open;
+  std::string_view open;  // The label of the block that has begun; empty: none has.
   while (!pem.empty()) {
     std::string_view line = pem.substr(0, pem.find('\n'));
     pem.remove_prefix(std::min(pem.size(), line.size() + 1));
     while (!line.empty() && (line.back() == '\r' || line.back() == ' ' || line.back() == '\t')) line.remove_suffix(1);
     if (!line.starts_with("--") && line.find("-----") == std::string_view::npos) continue;
-    const std::optional<std::string_view> begin = LabelOf(line, "-----BEGIN ");
-    const std::optional<std::string_view> end = LabelOf(line, "-----END ");
-    if (begin.has_value() && !open.has_value()) {
+    const std::string_view begin = LabelOf(line, "-----BEGIN ");
+    const std::string_view end = LabelOf(line, "-----END ");
+    if (!begin.empty() && open.empty()) {
       open = begin;
-    } else if (end.has_value() && open == end) {
-      open.reset();
+    } else if (!end.empty() && open == end) {
+      open = "";
     } else {
       return false;
     }
   }
-  return !open.has_value();
+  return open.empty();
 }
 
 // Every object of one kind, read by OpenSSL's `read`.
