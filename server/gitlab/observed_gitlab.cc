@@ -17,10 +17,12 @@ constexpr Duration kLeastTimeToRespond = seconds(5);
 
 bool HadNoResponse(const absl::Status& status) { return ReasonOf(status) == "UPSTREAM_UNAVAILABLE"; }
 
-// Anything else was not sent, or is not about GitLab.
+// ISSUER_DEAD was GitLab's response when it was first said; while it is, nothing else is sent. Any other failure was
+// not sent, or is not about GitLab.
 bool HadResponse(const absl::Status& status) {
-  constexpr std::array<std::string_view, 5> kReasons = {"UPSTREAM_RATE_LIMITED", "UPSTREAM_INVALID",
-                                                        "UPSTREAM_NOT_FOUND", "ISSUER_NOT_ALLOWED", "TARGET_MOVED"};
+  constexpr std::array<std::string_view, 6> kReasons = {"UPSTREAM_RATE_LIMITED", "UPSTREAM_INVALID",
+                                                        "UPSTREAM_NOT_FOUND",    "ISSUER_NOT_ALLOWED",
+                                                        "ISSUER_DEAD",           "TARGET_MOVED"};
   return status.ok() || std::find(kReasons.begin(), kReasons.end(), ReasonOf(status)) != kReasons.end();
 }
 
