@@ -1,15 +1,10 @@
 #include "server/ledger/reads.h"
 
 #include "server/base/error.h"
+#include "server/ledger/requests.h"
 #include "server/ledger/token_rows.h"
 
 namespace tokenbroker {
-namespace {
-
-constexpr Duration kRequestsKept = hours(24);
-
-}  // namespace
-
 absl::StatusOr<std::optional<RequestRecord>> FindRequestRecord(Transaction& transaction, const std::string& caller,
                                                                const RequestKey& key) {
   absl::StatusOr<Statement> select = transaction.db.Prepare(
