@@ -1,11 +1,9 @@
 #include "server/check_start.h"
 
-#include <netdb.h>
-
-#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/base/listen_address.h"
 #include "server/base/secret_file.h"
 #include "server/config/policy_file.h"
 #include "server/config/policy_options.h"
@@ -20,17 +18,9 @@ namespace {
 
 // Whether the address can be one to listen on: its host is an address, or a name that resolves.
 absl::Status CheckListenAddress(const std::string& field, const std::string& address) {
-  const std::size_t colon = address.rfind(':');
-  std::string host = address.substr(0, colon);
-  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-  addrinfo* found = nullptr;
-  const int resolved = getaddrinfo(host.c_str(), address.substr(colon + 1).c_str(), &hints, &found);
-  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> all(found, &freeaddrinfo);
-  if (resolved == 0) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(field, ": cannot listen on ", address, ": ", gai_strerror(resolved)));
+  const absl::Status resolved = ResolveListenAddress(address).status();
+  if (resolved.ok()) return resolved;
+  return absl::InvalidArgumentError(absl::StrCat(field, ": ", std::string(resolved.message())));
 }
 
 // A file of one secret, read as a start reads it.

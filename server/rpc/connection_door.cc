@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/tcp.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -19,6 +18,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/base/listen_address.h"
 
 namespace tokenbroker {
 namespace {
@@ -83,17 +83,9 @@ absl::Status ConnectionDoor::Listen(const std::string& address) {
   wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (epoll_ < 0 || wake_ < 0 || !Watch(epoll_, wake_, EPOLLIN)) return CannotListen(address, std::strerror(errno));
 
-  const std::size_t colon = address.rfind(':');
-  std::string host = address.substr(0, colon);
-  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-  addrinfo* found = nullptr;
-  const int resolved = getaddrinfo(host.c_str(), address.substr(colon + 1).c_str(), &hints, &found);
-  if (resolved != 0) return CannotListen(address, gai_strerror(resolved));
-  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> all(found, &freeaddrinfo);
-  for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
+  const absl::StatusOr<ListenAddresses> all = ResolveListenAddress(address);
+  if (!all.ok()) return all.status();
+  for (const addrinfo* each = all->get(); each != nullptr; each = each->ai_next) {
     if (port_ != 0) SetPort(each->ai_addr, port_);
     const int listener = socket(each->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (listener < 0) return CannotListen(address, std::strerror(errno));

@@ -1,12 +1,8 @@
 #include "server/rpc/peer.h"
 
 #include <grpc/grpc_security_constants.h>
-#include <openssl/asn1.h>
-#include <openssl/bio.h>
-#include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
-#include <time.h>
 
 #include <memory>
 #include <mutex>
@@ -15,14 +11,12 @@
 #include <unordered_map>
 #include <vector>
 
+#include "server/base/pem.h"
+
 namespace tokenbroker {
 namespace {
 
-struct Free {
-  void operator()(BIO* bio) const { BIO_free(bio); }
-  void operator()(X509* certificate) const { X509_free(certificate); }
-  void operator()(GENERAL_NAMES* names) const { GENERAL_NAMES_free(names); }
-};
+using Names = std::unique_ptr<GENERAL_NAMES, OpensslFree<GENERAL_NAMES_free>>;
 
 std::vector<std::string> Values(const grpc::AuthContext& context, const char* property) {
   std::vector<std::string> values;
@@ -33,17 +27,15 @@ std::vector<std::string> Values(const grpc::AuthContext& context, const char* pr
 }
 
 std::optional<WallTime> NotAfter(const X509& certificate) {
-  std::tm end{};
-  if (ASN1_TIME_to_tm(X509_get0_notAfter(&certificate), &end) != 1) return std::nullopt;
-  return WallTime(seconds(timegm(&end)));
+  const WallTime end = EndOf(&certificate);
+  if (end == WallTime::min()) return std::nullopt;
+  return end;
 }
 
 std::optional<WallTime> NotAfter(const std::string& pem) {
-  const std::unique_ptr<BIO, Free> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-  if (bio == nullptr) return std::nullopt;
-  const std::unique_ptr<X509, Free> certificate(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
-  if (certificate == nullptr) return std::nullopt;
-  return NotAfter(*certificate);
+  const absl::StatusOr<std::vector<X509Handle>> certificates = ParsePemCertificates(pem);
+  if (!certificates.ok()) return std::nullopt;
+  return NotAfter(*certificates->front());
 }
 
 // When certificates end, by their text. OpenSSL 3 takes longer to read one than a whole call may take, and a connection
@@ -93,7 +85,7 @@ std::optional<CertificateFacts> CertificateOf(const grpc::AuthContext& context, 
 CertificateFacts CertificateOf(const X509& certificate) {
   CertificateFacts facts;
   facts.not_after = NotAfter(certificate);
-  const std::unique_ptr<GENERAL_NAMES, Free> names(
+  const Names names(
       static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(&certificate, NID_subject_alt_name, nullptr, nullptr)));
   for (int i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
     const GENERAL_NAME* const name = sk_GENERAL_NAME_value(names.get(), i);
