@@ -76,7 +76,7 @@ TEST(StartTest, ABadPolicyDeniesAllUntilAGoodOneComes) {
   int status = 0;
   const std::string why = house.Fetch("/readyz", &status);
   EXPECT_EQ(status, 503);
-  EXPECT_NE(house.output().find("rolls"), std::string::npos) << house.output();
+  EXPECT_TRUE(Eventually([&] { return house.output().find("rolls") != std::string::npos; })) << house.output();
   const auto client = house.Client();
   EXPECT_TRUE(absl::IsPermissionDenied(client->GetCaller(DeadlineIn(seconds(20))).status()));
   WriteFileOrDie(house.path("policy.yaml"), good);
@@ -123,7 +123,7 @@ TEST(StartTest, LeavesNoCoreAndIgnoresProxies) {
   ASSERT_TRUE(house.StartBroker()) << house.output();
   ASSERT_TRUE(house.Client()->Create(UserTokenSpec(house.demo_user()), {}, DeadlineIn(seconds(20))).ok());
   EXPECT_TRUE(trap->Requests().empty());
-  EXPECT_NE(house.output().find("gitlab.proxy"), std::string::npos);
+  EXPECT_TRUE(Eventually([&] { return house.output().find("gitlab.proxy") != std::string::npos; })) << house.output();
   rlimit limit{1, 1};
   ASSERT_EQ(prlimit(house.broker().pid(), RLIMIT_CORE, nullptr, &limit), 0);
   EXPECT_EQ(limit.rlim_cur, 0u);
