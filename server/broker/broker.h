@@ -84,8 +84,7 @@ struct ListPage {
 inline constexpr int kMostUnknownAtOnce = 250;
 
 // Which unknown tokens to adopt, or to revoke: exactly those listed, or all (of the adoptable ones); not more than
-// kMostUnknownAtOnce.
-// FAILED_PRECONDITION, reason COUNT_DIFFERS, if they are not as many.
+// kMostUnknownAtOnce. FAILED_PRECONDITION, reason COUNT_DIFFERS, if they are not as many.
 struct UnknownChoice {
   std::vector<std::int64_t> upstream_ids;  // Empty: all; then expected_count is required.
   std::optional<int> expected_count;
@@ -110,9 +109,9 @@ struct CallerView {
   std::string policy_version;
 };
 
-// What the broker stands on. All of it outlives the broker.
 class SteadyClock;
 
+// What the broker stands on. All of it outlives the broker.
 struct BrokerParts {
   Executor& executor;
   Clock& clock;
