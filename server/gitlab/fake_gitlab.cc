@@ -278,7 +278,11 @@ Task<absl::StatusOr<TargetFacts>> FakeGitLab::Resolve(CallContext call, Target t
   if (target.kind == TargetKind::kGroup || target.kind == TargetKind::kServiceAccount) co_return NotSupported();
   if (target.kind == TargetKind::kUser) {
     for (const auto& [id, facts] : users_) {
-      if (target.id() == id || facts.target.path == target.ref) co_return facts;
+      if (target.id() != id && facts.target.path != target.ref) continue;
+      const TargetFacts found = facts;
+      const bool timed_out = co_await TimesOut(call, found.target);
+      if (timed_out || Fails(found.target)) co_return Unavailable();
+      co_return found;
     }
     co_return NotFound();
   }
@@ -293,8 +297,7 @@ Task<absl::StatusOr<TargetFacts>> FakeGitLab::Resolve(CallContext call, Target t
     facts.target.id = id;
     facts.target.path = path;
     const bool timed_out = co_await TimesOut(call, facts.target);
-    if (timed_out) co_return Unavailable();
-    if (Fails(facts.target)) co_return Unavailable();
+    if (timed_out || Fails(facts.target)) co_return Unavailable();
     co_return facts;
   }
   co_return NotFound();
