@@ -164,7 +164,7 @@ TEST_F(TokenctlTest, MisuseIsTwoAndSendsNothing) {
   EXPECT_THAT(broker_.peers(), IsEmpty());
 }
 
-// Whoever gives the address: gRPC would connect to the remainder of a port, or to something else.
+// By a flag or by the environment: gRPC would connect to the remainder of a port, or to something else.
 TEST_F(TokenctlTest, AnInvalidAddressIsTwoAndNamesTheRule) {
   const std::vector<std::pair<std::string, std::string>> bad = {
       {"localhost:99999", "the port must be a decimal number from 1 to 65535"},

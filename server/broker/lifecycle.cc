@@ -177,10 +177,11 @@ Task<void> Lifecycle::Look(TokenRecord record) {
   if (has_ended && token.target.kind == TargetKind::kUser && absl::IsNotFound(list.status())) {
     list = std::vector<UpstreamToken>();
   }
-  // What the POST made, if it made anything, has ended by GitLab's date; an heir of a self-extending token may live on.
-  const bool may_have_heirs = has_ended && AnySelfExtending(token.scopes);
+  // What the POST made, if it made anything, has ended by GitLab's date; a descendant of a self-extending token may be
+  // live.
+  const bool may_have_descendants = has_ended && AnySelfExtending(token.scopes);
   const std::optional<Date> date = UpstreamDateOf(token);
-  if (!list.ok() && !may_have_heirs && date.has_value() && IsPastUpstreamDate(parts_, *date)) {
+  if (!list.ok() && !may_have_descendants && date.has_value() && IsPastUpstreamDate(parts_, *date)) {
     list = std::vector<UpstreamToken>();
   }
   if (!list.ok()) {

@@ -14,7 +14,8 @@ namespace tokenbroker {
 // A pause of kRevoke lets one request through each minute, one at a time: see Slots::Pause.
 enum class Lane { kRevoke, kResolve, kCreate, kLook };
 
-// For whom a slot is, and what the request is about. An empty text is nobody's and nothing's: no share bounds it.
+// For whom a slot is, and what the request is about. An empty caller or target has no share: nothing bounds it but the
+// number of permits.
 struct SlotRequest {
   Lane lane = Lane::kLook;
   std::string caller;  // By name: the token's owner, or the one that asks for a token.

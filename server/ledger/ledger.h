@@ -128,7 +128,7 @@ struct Stranger {
   std::optional<TokenRecord> row;  // Its own, or that of its marker's id.
 };
 
-// A live token at GitLab with the broker's tag that no row explains, as it is listed for whoever runs the broker.
+// A live token at GitLab with the broker's tag that no row explains, as it is listed for the operator.
 struct UnknownToken {
   MadeUpstream upstream;
   TokenId marked;  // The id in its marker.

@@ -1,6 +1,6 @@
 #pragma once
 // How each TLS handshake ends, and whose it was. gRPC 1.51 writes a failed handshake as a line of text without the
-// peer's address, counts none, and asks nobody but the authorities about a certificate. OpenSSL knows more: it calls
+// peer's address, counts none, and verifies a certificate against the authorities only. OpenSSL knows more: it calls
 // back for each connection object that gRPC makes (SSL_get_ex_new_index), which happens on the thread that hands a
 // connection to gRPC.
 
